@@ -1,0 +1,1 @@
+"""Public doubles for integration tests: a simulated Klipper and a mock Spoolman, both Trio-native."""
