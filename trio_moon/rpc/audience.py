@@ -1,0 +1,43 @@
+"""Everybody who is connected, for news that concern them all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from trio_moon.rpc.caller import Session
+from trio_moon.rpc.packet import Packet, notification
+
+
+class Audience:
+    """The connected sessions. Features announce; the front joins and leaves."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[int, Session] = {}
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(tuple(self._sessions.values()))
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def join(self, session: Session) -> None:
+        """From now on `session` hears every announcement."""
+        self._sessions[session.connection_id] = session
+
+    def leave(self, session: Session) -> None:
+        """The connection has ended."""
+        self._sessions.pop(session.connection_id, None)
+
+    def find(self, connection_id: int) -> Session | None:
+        """The session with this id, if it is still connected."""
+        return self._sessions.get(connection_id)
+
+    def announce(self, method: str, *params: object) -> None:
+        """Send one notification (`notify_…`) to everybody; encoded once, never waits."""
+        if self._sessions:
+            self.send(notification(method, *params))
+
+    def send(self, packet: Packet) -> None:
+        """Send a message that is already encoded to everybody."""
+        for session in self:
+            session.outbox.event(packet)

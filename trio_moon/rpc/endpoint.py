@@ -1,0 +1,97 @@
+"""One row of the table of methods: a path, its verbs, the type of its parameters."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from trio_moon.rpc.binding import Arguments, binder
+from trio_moon.rpc.caller import Caller, Transport
+from trio_moon.rpc.replies import Receive
+
+Handler = Callable[[Any, Caller], object | Awaitable[object]]
+"""Takes the parameters and the caller. A plain function answers at once; an `async def` may wait."""
+
+VERBS = ("GET", "POST", "DELETE")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A path of the API with a handler for each verb.
+
+    The method's name follows from the path: one verb gives `server.spoolman.status`, several give
+    `server.spoolman.get_spool_id` and `server.spoolman.post_spool_id`; `rpc_names` overrides it by verb.
+    A path may end in `{name...}`: the rest of the path then arrives as the argument `name`, and there is no
+    method name unless `rpc_names` gives one. A path may be "" for methods that only JSON-RPC has.
+    """
+
+    path: str
+    params: type[Any]
+    GET: Handler | None = None
+    POST: Handler | None = None
+    DELETE: Handler | None = None
+    CALL: Handler | None = None
+    """For methods without a path (`path=""`), named by `rpc_names["CALL"]`."""
+    rpc_names: dict[str, str] | None = None
+    transports: Transport = Transport.ALL
+    wrapped: bool = True
+    """Whether HTTP answers `{"result": value}`; the OctoPrint chapter doesn't."""
+    open_to_all: bool = False
+    """Whether a caller who isn't authorised may call."""
+    upload: Receive | None = None
+    """For POST: a multipart body is streamed here instead of becoming arguments."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """One verb of one endpoint, ready to be called."""
+
+    endpoint: Endpoint
+    verb: str
+    name: str
+    """The JSON-RPC name; "" when HTTP alone has it."""
+    handler: Handler
+    waits: bool
+    """Whether the handler is an `async def`."""
+    bind: Callable[[Arguments], Any]
+    transports: Transport
+
+    async def __call__(self, arguments: Arguments, caller: Caller) -> object:
+        """Bind and call. Raises MoonError for whatever the caller should be told."""
+        value = self.handler(self.bind(arguments), caller)
+        return await value if self.waits else value  # type: ignore[misc]
+
+
+def methods_of(endpoint: Endpoint) -> list[Method]:
+    """The methods that an endpoint declares."""
+    handlers = {verb: handler for verb in (*VERBS, "CALL") if (handler := getattr(endpoint, verb)) is not None}
+    if endpoint.upload is not None:
+        handlers.setdefault("POST", _upload_only)
+    bind = binder(endpoint.params)
+    return [
+        Method(
+            endpoint=endpoint,
+            verb=verb,
+            name=_rpc_name(endpoint, verb, several=len(handlers) > 1),
+            handler=handler,
+            waits=inspect.iscoroutinefunction(handler),
+            bind=bind,
+            transports=endpoint.transports,
+        )
+        for verb, handler in handlers.items()
+    ]
+
+
+def _upload_only(params: object, caller: Caller) -> object:
+    raise TypeError("an upload is received by the front, not called")
+
+
+def _rpc_name(endpoint: Endpoint, verb: str, *, several: bool) -> str:
+    if endpoint.rpc_names and verb in endpoint.rpc_names:
+        return endpoint.rpc_names[verb]
+    if not endpoint.transports & Transport.RPC or "{" in endpoint.path or endpoint.upload is not None:
+        return ""
+    *rooms, last = endpoint.path.strip("/").split("/")
+    return ".".join([*rooms, f"{verb.lower()}_{last}" if several else last])

@@ -1,0 +1,48 @@
+"""The only place where our errors become numbers."""
+
+from __future__ import annotations
+
+from trio_moon.model import errors
+
+PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
+UNKNOWN_METHOD = -32601
+INVALID_PARAMS = -32602
+
+_HTTP: tuple[tuple[type[errors.MoonError], int], ...] = (
+    (errors.BadParams, 400),
+    (errors.Unauthorized, 401),
+    (errors.Forbidden, 403),
+    (errors.NotFound, 404),
+    (errors.WrongVerb, 405),
+    (errors.Conflict, 409),
+    (errors.TooLarge, 413),
+    (errors.Unprocessable, 422),
+    (errors.TooMany, 429),
+    (errors.NoSpace, 507),
+    (errors.KlippyAway, 503),
+    (errors.KlippyRefused, 400),
+    (errors.SpoolmanAway, 503),
+    (errors.PeerTimeout, 504),
+)
+
+
+def http_status(error: errors.MoonError) -> int:
+    """The HTTP status of an error; SpoolmanRefused keeps Spoolman's own."""
+    if isinstance(error, errors.SpoolmanRefused):
+        return error.status
+    for kind, status in _HTTP:
+        if isinstance(error, kind):
+            return status
+    return 500
+
+
+def rpc_code(error: errors.MoonError) -> int:
+    """The JSON-RPC code: Moonraker's habit is the HTTP status, but -32601 for 404 and -32602 for 401."""
+    status = http_status(error)
+    return {404: UNKNOWN_METHOD, 401: INVALID_PARAMS}.get(status, status)
+
+
+INTERNAL_ERROR = 500
+INTERNAL_MESSAGE = "Internal server error: see the log for details"
+"""What a caller is told of a bug of ours; the traceback goes to the log alone."""

@@ -1,0 +1,131 @@
+"""JSON-RPC 2.0 in full, the same over the websocket, the unix socket and HTTP. No sockets here."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from trio_moon.kit.json_codec import NotJson, decode, encode
+from trio_moon.model.errors import MoonError
+from trio_moon.rpc import error_codes
+from trio_moon.rpc.arguments import json_name
+from trio_moon.rpc.caller import Caller
+from trio_moon.rpc.registry import Registry, permit
+from trio_moon.rpc.replies import Reply
+
+logger = logging.getLogger(__name__)
+
+MAX_BATCH = 512
+
+Answer = bytes | None
+"""An encoded response, or None where JSON-RPC wants none (notifications, responses)."""
+
+Later = Callable[[], Awaitable[Answer]]
+"""The rest of a call that has to wait for something."""
+
+
+class JsonRpc:
+    """Answers messages by means of the registry."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def answer(self, message: bytes | str, caller: Caller) -> Answer:
+        """The response to one message or batch; never raises for anything that a client can send."""
+        outcome = self.begin(message, caller)
+        return await outcome() if callable(outcome) else outcome
+
+    def begin(self, message: bytes | str, caller: Caller) -> Answer | Later:
+        """Answer at once if that is possible without waiting; else the function that does the rest."""
+        try:
+            request = decode(message)
+        except NotJson as error:
+            return _error(None, error_codes.PARSE_ERROR, f"Parse error: {error}")
+        if isinstance(request, list):
+            return self._begin_batch(request, caller)
+        return self._begin_one(request, caller)
+
+    def _begin_batch(self, requests: list[object], caller: Caller) -> Answer | Later:
+        if not requests:
+            return _error(None, error_codes.INVALID_REQUEST, "Invalid request: an empty batch")
+        if len(requests) > MAX_BATCH:
+            return _error(None, error_codes.INVALID_REQUEST, f"Invalid request: a batch of more than {MAX_BATCH} calls")
+
+        async def rest() -> Answer:
+            answers: list[Answer] = [None] * len(requests)
+
+            async def one(index: int) -> None:
+                outcome = self._begin_one(requests[index], caller)
+                answers[index] = await outcome() if callable(outcome) else outcome
+
+            async with trio.open_nursery() as nursery:
+                for index in range(len(requests)):
+                    nursery.start_soon(one, index)
+            return b"[" + b",".join(told) + b"]" if (told := [a for a in answers if a is not None]) else None
+
+        return rest
+
+    def _begin_one(self, request: object, caller: Caller) -> Answer | Later:
+        if not isinstance(request, dict):
+            return _invalid(None, f"a call must be an object, got {json_name(request)}")
+        call_id = request.get("id")
+        if not isinstance(call_id, str | int | float | None) or isinstance(call_id, bool):
+            return _invalid(None, "'id' must be a string or a number")
+        name = request.get("method")
+        if name is None and ("result" in request or "error" in request):
+            return None  # a response: we ask nothing of clients, so nobody waits for it
+        if request.get("jsonrpc", "2.0") != "2.0":
+            return _invalid(call_id, "'jsonrpc' must be \"2.0\"")
+        if not isinstance(name, str):
+            return _invalid(call_id, "'method' must be a string")
+        params = request.get("params", {})
+        if not isinstance(params, dict):
+            text = f"Invalid params: 'params' must be an object, got {json_name(params)}"
+            return _error(call_id, error_codes.INVALID_PARAMS, text)
+        wanted = "id" in request and call_id is not None
+        return self._begin_call(name, params, call_id, caller, wanted=wanted)
+
+    def _begin_call(
+        self, name: str, params: dict[str, object], call_id: object, caller: Caller, *, wanted: bool
+    ) -> Answer | Later:
+        try:
+            method = self._registry.named(name)
+            permit(method, caller)
+            if not method.waits:
+                value = method.handler(method.bind(params), caller)
+                return _result(call_id, value) if wanted else None
+        except Exception as error:
+            return _failure(call_id, name, error)
+
+        async def rest() -> Answer:
+            try:
+                value = await method(params, caller)
+                return _result(call_id, value) if wanted else None
+            except Exception as error:
+                return _failure(call_id, name, error)
+
+        return rest
+
+
+def _result(call_id: object, value: object) -> bytes:
+    if isinstance(value, Reply):
+        value = value.value
+    return encode({"jsonrpc": "2.0", "result": value, "id": call_id})
+
+
+def _failure(call_id: object, name: str, error: Exception) -> bytes:
+    """An error is told even to a notification (with id null), as Moonraker does."""
+    if isinstance(error, MoonError):
+        return _error(call_id, error_codes.rpc_code(error), error.message)
+    logger.error("%s failed", name, exc_info=error)
+    return _error(call_id, error_codes.INTERNAL_ERROR, error_codes.INTERNAL_MESSAGE)
+
+
+def _invalid(call_id: object, problem: str) -> bytes:
+    return _error(call_id, error_codes.INVALID_REQUEST, f"Invalid request: {problem}")
+
+
+def _error(call_id: object, code: int, message: str) -> bytes:
+    return encode({"jsonrpc": "2.0", "error": {"code": code, "message": message}, "id": call_id})
