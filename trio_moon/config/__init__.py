@@ -1,1 +1,18 @@
 """Floor 2: the text of `moonraker.conf`: includes, sections, typed getters, templates."""
+
+from trio_moon.config.document import Document
+from trio_moon.config.problems import ConfigProblem, Problem
+from trio_moon.config.secrets import Secrets
+from trio_moon.config.section import MISSING, Section
+from trio_moon.config.templates import Template, TemplateFailed
+
+__all__ = [
+    "MISSING",
+    "ConfigProblem",
+    "Document",
+    "Problem",
+    "Secrets",
+    "Section",
+    "Template",
+    "TemplateFailed",
+]

@@ -1,0 +1,185 @@
+"""Reads a configuration and what it includes into one set of sections, and notes every fault on the way."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trio_moon.config.problems import ConfigProblem, Problem
+from trio_moon.config.syntax import Entry, Fault, Header, Include, Setting, parse_entries
+
+LARGEST_FILE_BYTES = 1 << 20  # a G-code file that a glob caught by accident is not a configuration
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """An option as it was written, and where."""
+
+    value: str
+    file: str
+    line: int
+
+
+@dataclass(slots=True)
+class SectionText:
+    """A section as it was written; a section of several files stands where it came first."""
+
+    file: str
+    line: int
+    options: dict[str, Configured] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class ConfigFile:
+    """A file that was read and the sections that stand in it."""
+
+    path: Path
+    name: str  # relative to the main file's folder where it can be
+    sections: list[str] = field(default_factory=list)
+
+
+class Reader:
+    """Collects sections, files and problems; only the main file may raise."""
+
+    def __init__(self, main: Path) -> None:
+        self._folder = main.parent
+        self._seen: set[tuple[int, int]] = set()
+        self.sections: dict[str, SectionText] = {}
+        self.files: list[ConfigFile] = []
+        self.problems: list[Problem] = []
+
+    def read_main(self, path: Path) -> None:
+        """Read the main file; ConfigError when that cannot be done."""
+        text = self._text_of(path)
+        self._remember(path)
+        self.read_text(text, path)
+
+    def read_text(self, text: str, path: Path) -> None:
+        """Take the entries of one file's text; later ones override earlier ones option by option."""
+        _FileReading(self, ConfigFile(path, self._name_of(path))).take_all(text)
+
+    def include(self, pattern: str, here: ConfigFile, line: int) -> None:
+        """Read the files of one `[include]`, in the order of their names."""
+        place = Problem("", here.name, line, section=f"include {pattern}".strip())
+        paths, why = _matching(pattern, here.path.parent)
+        if not paths:
+            self.problems.append(_restated(place, why or "no such file"))
+        for path in paths:
+            name = self._name_of(path)
+            if not self._remember(path):
+                self.problems.append(_restated(place, f"'{name}' is included twice or includes itself"))
+                continue
+            try:
+                text = self._text_of(path)
+            except ConfigProblem as error:
+                self.problems.append(error.problem)
+                continue
+            self.read_text(text, path)
+
+    def _text_of(self, path: Path) -> str:
+        name = self._name_of(path)
+        try:
+            content = path.open("rb").read(LARGEST_FILE_BYTES + 1) if path.is_file() else path.read_bytes()
+        except OSError as error:
+            raise ConfigProblem(Problem(f"cannot be read: {error.strerror or error}", name)) from error
+        if len(content) > LARGEST_FILE_BYTES:
+            raise ConfigProblem(Problem("is too large for a configuration file (more than 1 MiB)", name))
+        try:
+            return content.decode("utf-8")
+        except UnicodeDecodeError as error:
+            line = content.count(b"\n", 0, error.start) + 1
+            message = f"byte 0x{content[error.start]:02x} is not UTF-8; save the file with UTF-8 encoding"
+            raise ConfigProblem(Problem(message, name, line)) from error
+
+    def _remember(self, path: Path) -> bool:
+        """True the first time a file is met, by whatever name."""
+        try:
+            status = path.stat()
+        except OSError:
+            return True  # reading it will say what is wrong
+        identity = (status.st_dev, status.st_ino)
+        new = identity not in self._seen
+        self._seen.add(identity)
+        return new
+
+    def _name_of(self, path: Path) -> str:
+        try:
+            return str(path.relative_to(self._folder))
+        except ValueError:
+            return str(path)
+
+
+class _FileReading:
+    """One file being taken in: knows which section is open and what stood in this file before."""
+
+    def __init__(self, reader: Reader, file: ConfigFile) -> None:
+        self._reader = reader
+        self._file = file
+        self._section = ""
+        self._why_closed = "no [section] stands above it"
+        self._options_here: set[tuple[str, str]] = set()
+
+    def take_all(self, text: str) -> None:
+        self._reader.files.append(self._file)
+        for entry in parse_entries(text):
+            self._take(entry)
+
+    def _take(self, entry: Entry) -> None:
+        match entry:
+            case Header():
+                self._open(entry)
+            case Setting():
+                self._set(entry)
+            case Include():
+                self._close("it needs a [section] of its own after an [include]")
+                self._reader.include(entry.pattern, self._file, entry.line)
+            case Fault():
+                if entry.closes_section:
+                    self._close("the section header above it cannot be read")
+                self._note(entry.line, entry.message, section="" if entry.closes_section else self._section)
+
+    def _open(self, header: Header) -> None:
+        self._section = header.name
+        if header.name in self._file.sections:
+            self._note(header.line, "section stands twice in this file; both are used", section=header.name)
+        else:
+            self._file.sections.append(header.name)
+        self._reader.sections.setdefault(header.name, SectionText(self._file.name, header.line))
+
+    def _close(self, why: str) -> None:
+        self._section, self._why_closed = "", why
+
+    def _set(self, setting: Setting) -> None:
+        if not self._section:
+            self._note(setting.line, f"ignored: {self._why_closed}", option=setting.option)
+            return
+        options = self._reader.sections[self._section].options
+        key = (self._section, setting.option)
+        if key in self._options_here:
+            before = options[setting.option].line
+            message = f"stands twice in this file (first in line {before}); this one is used"
+            self._note(setting.line, message, section=self._section, option=setting.option)
+        self._options_here.add(key)
+        options[setting.option] = Configured(setting.value, self._file.name, setting.line)
+
+    def _note(self, line: int, message: str, *, section: str = "", option: str = "") -> None:
+        self._reader.problems.append(Problem(message, self._file.name, line, section, option))
+
+
+def _matching(pattern: str, folder: Path) -> tuple[list[Path], str]:
+    """The files a pattern stands for, sorted, and why there are none if the pattern itself is to blame."""
+    if not pattern:
+        return [], "a file name or pattern is missing, like [include printers/*.conf]"
+    try:
+        wanted = Path(pattern).expanduser()
+        if wanted.is_absolute():
+            folder = Path(wanted.anchor)
+            wanted = wanted.relative_to(folder)
+        return sorted(path for path in folder.glob(os.fspath(wanted)) if not path.is_dir()), ""
+    except (OSError, ValueError, RuntimeError, NotImplementedError, IndexError) as error:
+        return [], f"cannot be followed: {error}"
+
+
+def _restated(place: Problem, message: str) -> Problem:
+    return Problem(message, place.file, place.line, place.section)

@@ -1,0 +1,296 @@
+"""One section of the configuration: getters that check, and remember which options have a meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, TypeVar, overload
+
+from trio_moon.config.problems import ConfigProblem, Problem
+from trio_moon.config.templates import Template, TemplateFailed, render_text
+from trio_moon.config.values import (
+    Limits,
+    parse_boolean,
+    parse_choice,
+    parse_integer,
+    parse_number,
+    parse_size_mib,
+    parse_words,
+)
+
+if TYPE_CHECKING:
+    from trio_moon.config.reader import SectionText
+    from trio_moon.config.secrets import Secrets
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+MEBIBYTE = 1 << 20
+
+
+class Missing(Enum):
+    """The default of an option that must be there."""
+
+    MISSING = "missing"
+
+
+MISSING: Final = Missing.MISSING
+NoDefault = Literal[Missing.MISSING]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What sections need to know of the world: where data lives, and the secrets, read when first needed."""
+
+    data_path: Path
+    secrets: Callable[[], Secrets]
+
+
+class Section:
+    """One section; a getter's ConfigError names the place, what was found and what was expected."""
+
+    def __init__(
+        self,
+        name: str,
+        text: SectionText,
+        surroundings: Surroundings,
+        *,
+        present: bool = True,
+    ) -> None:
+        self.name = name
+        self.kind, _, title = name.partition(" ")
+        self.title = title.strip()
+        self.file = text.file
+        self.line = text.line
+        self.present = present  # False: stands in no file, all settings are defaults
+        self.broken = False  # a getter refused something; its other options may never have been asked for
+        self.taken: dict[str, object] = {}  # option: its value in use, as server.config shows it
+        self._options = text.options
+        self._surroundings = surroundings
+
+    # what was written
+
+    def has(self, option: str) -> bool:
+        """Whether the option is configured; asking does not make it known."""
+        return option.lower() in self._options
+
+    def raw(self, option: str) -> str | None:
+        """The configured text, untouched."""
+        return self._configured(option)
+
+    def options(self) -> dict[str, str]:
+        """Every option as it was written."""
+        return {option: configured.value for option, configured in self._options.items()}
+
+    def line_of(self, option: str) -> tuple[str, int]:
+        """File and line of an option, or of the section where the option is absent."""
+        configured = self._options.get(option.lower())
+        return (configured.file, configured.line) if configured else (self.file, self.line)
+
+    def problem(self, option: str, message: str, severity: Literal["error", "warning"] = "error") -> Problem:
+        """A problem that stands at this option (or, with an empty option, at the section's head)."""
+        file, line = self.line_of(option)
+        return Problem(message, file, line, self.name, option, severity)
+
+    def refuse(self, option: str, message: str) -> ConfigProblem:
+        """The error a settings builder raises for an option whose value it cannot use."""
+        self.broken = True
+        return ConfigProblem(self.problem(option, message))
+
+    # typed getters
+
+    @overload
+    def text(self, option: str) -> str: ...
+    @overload
+    def text(self, option: str, default: D) -> str | D: ...
+    def text(self, option: str, default: object = MISSING) -> object:
+        """The option's text; the lines of a longer value are joined by newlines."""
+        return self._take(option, default, str.strip)
+
+    @overload
+    def integer(self, option: str, *, minimum: int | None = ..., maximum: int | None = ...) -> int: ...
+    @overload
+    def integer(self, option: str, default: D, *, minimum: int | None = ..., maximum: int | None = ...) -> int | D: ...
+    def integer(
+        self,
+        option: str,
+        default: object = MISSING,
+        *,
+        minimum: int | None = None,
+        maximum: int | None = None,
+    ) -> object:
+        """A whole number from `minimum` to `maximum`."""
+        limits = Limits(minimum=minimum, maximum=maximum)
+        return self._take(option, default, lambda text: limits.checked(parse_integer(text), text))
+
+    @overload
+    def number(
+        self,
+        option: str,
+        *,
+        minimum: float | None = ...,
+        maximum: float | None = ...,
+        above: float | None = ...,
+        below: float | None = ...,
+    ) -> float: ...
+    @overload
+    def number(
+        self,
+        option: str,
+        default: D,
+        *,
+        minimum: float | None = ...,
+        maximum: float | None = ...,
+        above: float | None = ...,
+        below: float | None = ...,
+    ) -> float | D: ...
+    def number(
+        self,
+        option: str,
+        default: object = MISSING,
+        *,
+        minimum: float | None = None,
+        maximum: float | None = None,
+        above: float | None = None,
+        below: float | None = None,
+    ) -> object:
+        """A finite number from `minimum` to `maximum`, greater than `above` and less than `below`."""
+        limits = Limits(minimum=minimum, maximum=maximum, above=above, below=below)
+        return self._take(option, default, lambda text: limits.checked(parse_number(text), text))
+
+    @overload
+    def boolean(self, option: str) -> bool: ...
+    @overload
+    def boolean(self, option: str, default: D) -> bool | D: ...
+    def boolean(self, option: str, default: object = MISSING) -> object:
+        """true/false, yes/no, on/off or 1/0."""
+        return self._take(option, default, parse_boolean)
+
+    @overload
+    def words(self, option: str, *, separator: str = ...) -> list[str]: ...
+    @overload
+    def words(self, option: str, default: D, separator: str = ...) -> list[str] | D: ...
+    def words(self, option: str, default: object = MISSING, separator: str = ",") -> object:
+        """A list, separated by `separator` or line ends; empty places are left out."""
+        return self._take(
+            option,
+            default,
+            lambda text: parse_words(text, separator),
+        )
+
+    @overload
+    def choice(self, option: str, choices: Sequence[str]) -> str: ...
+    @overload
+    def choice(self, option: str, choices: Sequence[str], default: D) -> str | D: ...
+    @overload
+    def choice(self, option: str, choices: Mapping[str, T]) -> T: ...
+    @overload
+    def choice(self, option: str, choices: Mapping[str, T], default: D) -> T | D: ...
+    def choice(self, option: str, choices: Sequence[str] | Mapping[str, object], default: object = MISSING) -> object:
+        """One of the words of `choices`, capitals aside; of a mapping, that word's value."""
+        by_word = choices if isinstance(choices, Mapping) else {word: word for word in choices}
+        return self._take(option, default, lambda text: parse_choice(text, by_word))
+
+    @overload
+    def size_mib(self, option: str, *, minimum: float | None = ..., maximum: float | None = ...) -> int: ...
+    @overload
+    def size_mib(
+        self, option: str, default: float, *, minimum: float | None = ..., maximum: float | None = ...
+    ) -> int: ...
+    def size_mib(
+        self,
+        option: str,
+        default: float | NoDefault = MISSING,
+        *,
+        minimum: float | None = 0,
+        maximum: float | None = None,
+    ) -> int:
+        """A size written in MiB (the default and limits too), as a number of bytes."""
+        limits = Limits(minimum=minimum, maximum=maximum)
+        size = self._take(option, default, lambda text: limits.checked(parse_size_mib(text), text))
+        assert isinstance(size, (int, float))
+        return int(size * MEBIBYTE)
+
+    @overload
+    def path(self, option: str) -> Path: ...
+    @overload
+    def path(self, option: str, default: D) -> Path | D: ...
+    def path(self, option: str, default: object = MISSING) -> object:
+        """A path: `~` and `{data_path}` are filled in, relative ones start at the data path."""
+        return self._take(option, default, self._path, as_wire=str)
+
+    @overload
+    def template(self, option: str) -> Template: ...
+    @overload
+    def template(self, option: str, default: D) -> Template | D: ...
+    def template(self, option: str, default: object = MISSING) -> object:
+        """A Jinja2 template to render later; server.config shows its source."""
+        return self._take(option, default, self._template, as_wire=_source)
+
+    @overload
+    def templated_text(self, option: str) -> str: ...
+    @overload
+    def templated_text(self, option: str, default: D) -> str | D: ...
+    def templated_text(self, option: str, default: object = MISSING) -> object:
+        """Text that may say `{secrets.…}` or `{data_path}`, rendered now; server.config shows its source."""
+        return self._take(option, default, self._rendered, shown=self._configured(option))
+
+    # how
+
+    def _configured(self, option: str) -> str | None:
+        configured = self._options.get(option.lower())
+        return configured.value if configured else None
+
+    def _take(
+        self,
+        option: str,
+        default: object,
+        convert: Callable[[str], object],
+        as_wire: Callable[[object], object] = lambda value: value,
+        shown: str | None = None,
+    ) -> object:
+        option = option.lower()
+        written = self._configured(option)
+        value: object
+        if written is None:
+            if default is MISSING:
+                self.taken.setdefault(option, None)
+                raise self.refuse(option, "is missing; it has no default")
+            value = default
+        else:
+            try:
+                value = convert(written)
+            except (ValueError, TemplateFailed) as error:
+                self.taken.setdefault(option, written)
+                raise self.refuse(option, str(error)) from error
+        self.taken[option] = _plain(as_wire(value)) if shown is None and value is not None else shown
+        return value
+
+    def _template(self, text: str) -> Template:
+        return Template(text, self._surroundings.secrets())
+
+    def _rendered(self, text: str) -> str:
+        context = {"data_path": str(self._surroundings.data_path)}
+        return render_text(text, self._surroundings.secrets(), context)
+
+    def _path(self, text: str) -> Path:
+        rendered = self._rendered(text)
+        if not rendered:
+            raise ValueError("is empty; a path is expected")
+        try:
+            return self._surroundings.data_path.joinpath(Path(rendered).expanduser()).resolve()
+        except (OSError, RuntimeError) as error:
+            raise ValueError(f"'{rendered}' is no path: {error}") from error
+
+
+def _source(value: object) -> object:
+    return value.source if isinstance(value, Template) else value
+
+
+def _plain(value: object) -> object:
+    """What JSON can carry; anything else as text, as Moonraker shows it."""
+    if value is None or isinstance(value, (str, int, float, bool, list, dict)):
+        return value
+    return list(value) if isinstance(value, tuple) else str(value)
