@@ -98,9 +98,7 @@ class Connection:
             try:
                 live_side.initiate_upgrade_connection(list(self._head.headers), self._head.target)
             except RemoteProtocolError:
-                await self._wire.send(
-                    b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-                )
+                await self._wire.send(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
                 return False
         fault = self._server.find_fault(request) or Fault()
         self._server.note(request)

@@ -29,9 +29,7 @@ from trio_moon.testing.spoolman_wire import Exchange
 
 GARBAGE = b'{"id": 1, \x00\xff\xfe <html>'
 RESERVED_FRAMES = b"\xf3\x7f\xff\xff" + b"\x83\x05moony"
-GATEWAY_PAGE = (
-    "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center><hr>nginx</body></html>"
-)
+GATEWAY_PAGE = "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center><hr>nginx</body></html>"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -254,9 +252,7 @@ class HugeBody(Fault):
 
     async def strike(self, exchange: Exchange) -> None:
         exchange.apply()
-        head = (
-            f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {self.size_bytes}\r\n\r\n"
-        )
+        head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {self.size_bytes}\r\n\r\n"
         await exchange.send(head.encode() + b'"')
         left = self.size_bytes - 2
         while left > 0:

@@ -93,9 +93,7 @@ def number(*, at_least: float | None = None, above: float | None = None) -> Call
         else:
             raise Wrong("float_type", "Input should be a valid number")
         if at_least is not None and not value >= at_least:
-            raise Wrong(
-                "greater_than_equal", f"Input should be greater than or equal to {at_least:g}", ge=at_least
-            )
+            raise Wrong("greater_than_equal", f"Input should be greater than or equal to {at_least:g}", ge=at_least)
         if above is not None and not value > above:
             raise Wrong("greater_than", f"Input should be greater than {above:g}", gt=above)
         return value
@@ -109,9 +107,7 @@ def integer(*, at_least: int | None = None) -> Callable[[object], int]:
     def read(given: object) -> int:
         value = _whole(given)
         if at_least is not None and value < at_least:
-            raise Wrong(
-                "greater_than_equal", f"Input should be greater than or equal to {at_least}", ge=at_least
-            )
+            raise Wrong("greater_than_equal", f"Input should be greater than or equal to {at_least}", ge=at_least)
         return value
 
     return read
@@ -259,6 +255,4 @@ MEASURE_FIELDS = (Field("weight", number(), required=True),)
 
 def all_optional(known: tuple[Field, ...]) -> tuple[Field, ...]:
     """The same fields for a PATCH: none must be given, and a required one may still not be null."""
-    return tuple(
-        Field(field.name, field.read, not_null=field.required, typed_null=field.typed_null) for field in known
-    )
+    return tuple(Field(field.name, field.read, not_null=field.required, typed_null=field.typed_null) for field in known)

@@ -30,9 +30,7 @@ OLD_NAMES = {
     "vendor_id": "filament.vendor.id",
 }
 PAGING = (Field("limit", integer()), Field("offset", integer()))
-NOT_PLAYED = re.compile(
-    r"^(first_used|last_used|registered|color_hex|color_similarity_threshold|.*extra\..*)$"
-)
+NOT_PLAYED = re.compile(r"^(first_used|last_used|registered|color_hex|color_similarity_threshold|.*extra\..*)$")
 
 
 def find_spools(spools: Iterable[Spool], query: Mapping[str, str]) -> tuple[list[Spool], int]:
@@ -62,9 +60,7 @@ def find_vendors(vendors: Iterable[Vendor], query: Mapping[str, str]) -> tuple[l
     return _page(_by_texts(list(vendors), query, ("name", "external_id")), query, values, "Vendor")
 
 
-def _page(
-    found: list[T], query: Mapping[str, str], values: dict[str, object], word: str
-) -> tuple[list[T], int]:
+def _page(found: list[T], query: Mapping[str, str], values: dict[str, object], word: str) -> tuple[list[T], int]:
     for name in query:
         if NOT_PLAYED.match(name):
             raise StoreError(501, f"MockSpoolman does not play the parameter {name}.")

@@ -92,9 +92,7 @@ def _string_body(request: Request) -> str:
         wrong = Wrong("json_invalid", "JSON decode error", error=error.msg)
         raise ValidationError([problem(["body", error.pos], {}, wrong)]) from None
     if not isinstance(value, str):
-        raise ValidationError(
-            [problem(["body"], value, Wrong("string_type", "Input should be a valid string"))]
-        )
+        raise ValidationError([problem(["body"], value, Wrong("string_type", "Input should be a valid string"))])
     return value
 
 

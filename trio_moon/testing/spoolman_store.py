@@ -293,9 +293,7 @@ class SpoolStore:
     def _use(self, spool_id: int, weight_g: float, used_mm: float, request: Request | None) -> Spool:
         spool = self.spools[spool_id]
         total = spool.used_weight + weight_g
-        spool.used_weight = (
-            total if total >= 0.0 else 0.0
-        )  # NaN compares false: it clears the spool, as in Spoolman
+        spool.used_weight = total if total >= 0.0 else 0.0  # NaN compares false: it clears the spool, as in Spoolman
         moment = _now()
         spool.first_used = spool.first_used or moment
         spool.last_used = moment
