@@ -1,0 +1,46 @@
+"""What happens, in the past tense: frozen facts that rooms tell each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class KlippyConnected:
+    """Klipper's socket is open and it has told who it is; its objects may not be there yet."""
+
+    process_id: int
+    state: str
+
+
+@dataclass(frozen=True)
+class KlippyReady:
+    """Klipper is ready, our subscriptions exist, remote methods are registered."""
+
+    process_id: int
+
+
+@dataclass(frozen=True)
+class KlippyShutdown:
+    """Klipper has shut itself down (emergency stop, lost MCU …)."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class KlippyLost:
+    """The connection to Klipper ended."""
+
+    reason: str
+
+
+KlippyEvent = KlippyConnected | KlippyReady | KlippyShutdown | KlippyLost
+
+
+@dataclass(frozen=True)
+class ConsoleLine:
+    """One line of the G-code console. `type` is "command" or "response"; `time` Unix seconds."""
+
+    message: str
+    time: float
+    type: str

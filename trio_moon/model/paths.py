@@ -1,0 +1,42 @@
+"""The folders of a printer's data path, laid out as Moonraker has them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class DataPaths:
+    """`~/printer_data` and what is in it."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def gcodes(self) -> Path:
+        return self.root / "gcodes"
+
+    @property
+    def database(self) -> Path:
+        return self.root / "database"
+
+    @property
+    def comms(self) -> Path:
+        return self.root / "comms"
+
+    @property
+    def certs(self) -> Path:
+        return self.root / "certs"
+
+    def make(self) -> None:
+        """Create the folders that are missing."""
+        for folder in (self.config, self.logs, self.gcodes, self.database, self.comms, self.certs):
+            folder.mkdir(parents=True, exist_ok=True)

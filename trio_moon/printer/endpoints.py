@@ -1,0 +1,139 @@
+"""The printer chapter of the API: what Klipper offers, by Moonraker's names."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from trio_moon.kit.json_codec import Raw
+from trio_moon.model.errors import BadParams, KlippyAway
+from trio_moon.printer.calls import CALL_TIMEOUT
+from trio_moon.printer.printer import Printer
+from trio_moon.printer.subscriptions import Wanted, as_wire, parse_wanted
+from trio_moon.rpc.binding import AnyParams, Arguments, NoParams, binder
+from trio_moon.rpc.caller import Caller, Transport
+from trio_moon.rpc.endpoint import Endpoint, Method
+
+_Plain = Callable[[NoParams, Caller], Awaitable[Raw]]
+
+OK = Raw(b'"ok"')
+RESERVED = frozenset({"register_remote_method", "objects/subscribe", "gcode/subscribe_output", "list_endpoints"})
+"""Requests of Klipper's that are ours alone: a client that used them would take our news away."""
+
+
+@dataclass(frozen=True)
+class Script:
+    """`script`: lines of G-code."""
+
+    script: str
+
+
+@dataclass(frozen=True)
+class PrintStart:
+    """`filename`: relative to the `gcodes` root."""
+
+    filename: str
+
+
+@dataclass(frozen=True)
+class Objects:
+    """`objects`: `{name: null | [fields]}`; in a query string `toolhead&extruder=target,temperature`."""
+
+    wanted: Wanted
+
+    @classmethod
+    def from_arguments(cls, arguments: Arguments) -> Objects:
+        if isinstance(arguments.get("objects"), Mapping):
+            return cls(parse_wanted(arguments["objects"]))
+        if "objects" in arguments and len(arguments) == 1 and arguments["objects"] != "":
+            raise BadParams("argument 'objects' must be an object such as {\"toolhead\": null}")
+        return cls(parse_wanted({name: _fields(value) for name, value in arguments.items()}))
+
+
+def _fields(value: object) -> object:
+    if isinstance(value, str):
+        return [field for field in value.split(",") if field] or None
+    return value
+
+
+def endpoints(printer: Printer) -> tuple[Endpoint, ...]:
+    """The table of `printer.*`."""
+    calls = PrinterCalls(printer)
+    return (
+        Endpoint("/printer/info", NoParams, GET=calls.plain("info", CALL_TIMEOUT)),
+        Endpoint("/printer/emergency_stop", NoParams, POST=calls.plain("emergency_stop", CALL_TIMEOUT)),
+        Endpoint("/printer/restart", NoParams, POST=calls.plain("gcode/restart")),
+        Endpoint("/printer/firmware_restart", NoParams, POST=calls.plain("gcode/firmware_restart")),
+        Endpoint("/printer/objects/list", NoParams, GET=calls.plain("objects/list", CALL_TIMEOUT)),
+        Endpoint(
+            "/printer/objects/query",
+            Objects,
+            GET=calls.query,
+            POST=calls.query,
+            rpc_names={"GET": "printer.objects.query", "POST": ""},
+        ),
+        Endpoint(
+            "",
+            Objects,
+            CALL=calls.subscribe,
+            rpc_names={"CALL": "printer.objects.subscribe"},
+            transports=Transport.SESSION,
+        ),
+        Endpoint("/printer/query_endstops/status", NoParams, GET=calls.plain("query_endstops/status")),
+        Endpoint("/printer/gcode/script", Script, POST=calls.script),
+        Endpoint("/printer/gcode/help", NoParams, GET=calls.plain("gcode/help", CALL_TIMEOUT)),
+        Endpoint("/printer/print/start", PrintStart, POST=calls.start_print),
+        Endpoint("/printer/print/pause", NoParams, POST=calls.plain("pause_resume/pause")),
+        Endpoint("/printer/print/resume", NoParams, POST=calls.plain("pause_resume/resume")),
+        Endpoint("/printer/print/cancel", NoParams, POST=calls.plain("pause_resume/cancel")),
+    )
+
+
+class PrinterCalls:
+    """The handlers. An empty answer of Klipper's is told as "ok"."""
+
+    def __init__(self, printer: Printer) -> None:
+        self._printer = printer
+
+    def plain(self, request: str, deadline: float | None = None) -> _Plain:
+        """A handler that passes a call without parameters on. No deadline for what moves the printer."""
+
+        async def handler(params: NoParams, caller: Caller) -> Raw:
+            return _or_ok(await self._printer.request(request, deadline=deadline))
+
+        return handler
+
+    async def query(self, params: Objects, caller: Caller) -> Raw:
+        return await self._printer.request("objects/query", {"objects": as_wire(params.wanted)})
+
+    async def subscribe(self, params: Objects, caller: Caller) -> object:
+        if caller.session is None:
+            raise BadParams("subscriptions need a lasting connection")
+        update = await self._printer.subscribe(caller.session, params.wanted)
+        return {"eventtime": update.eventtime, "status": update.status}
+
+    async def script(self, params: Script, caller: Caller) -> Raw:
+        return _or_ok(await self._printer.run_gcode(params.script))
+
+    async def start_print(self, params: PrintStart, caller: Caller) -> Raw:
+        return _or_ok(await self._printer.start_print(params.filename))
+
+    def forward(self, name: str) -> Method | None:
+        """A method that only Klipper knows: `printer.bed_mesh.dump_mesh` is its `bed_mesh/dump_mesh`."""
+        if not name.startswith("printer."):
+            return None
+        request = name.removeprefix("printer.").replace(".", "/")
+        if request in RESERVED or request not in self._printer.endpoints:
+            if not self._printer.connected and request not in RESERVED:
+                raise KlippyAway(f"Klipper is not connected: {self._printer.away_because}")
+            return None
+
+        async def handler(params: AnyParams, caller: Caller) -> Raw:
+            return _or_ok(await self._printer.request(request, dict(params.arguments), deadline=None))
+
+        endpoint = Endpoint(f"/printer/{request}", AnyParams, POST=handler)
+        return Method(endpoint, "POST", name, handler, True, binder(AnyParams), Transport.ALL)
+
+
+def _or_ok(result: Raw) -> Raw:
+    return OK if bytes(result) in (b"{}", b"null", b"") else result

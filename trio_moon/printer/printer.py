@@ -1,0 +1,340 @@
+"""The Klipper peer as the rest of the house sees it: its state, its calls, its news."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+import msgspec
+import trio
+
+from trio_moon import __version__
+from trio_moon.kit.connect import LinkState, Pauses, PeerLost, keep_connected
+from trio_moon.kit.json_codec import Raw, decode
+from trio_moon.kit.status_box import Status
+from trio_moon.kit.topics import Topic
+from trio_moon.model.errors import BadParams, KlippyAway, MoonError, PeerError
+from trio_moon.model.events import ConsoleLine, KlippyConnected, KlippyEvent, KlippyLost, KlippyReady, KlippyShutdown
+from trio_moon.printer.calls import CALL_TIMEOUT, Calls
+from trio_moon.printer.codec import ABSENT, Message
+from trio_moon.printer.link import KlippyLink, open_link
+from trio_moon.printer.mirror import PrinterMirror
+from trio_moon.printer.subscriptions import Subscriptions, Wanted, as_wire, merge
+from trio_moon.rpc.audience import Audience
+from trio_moon.rpc.caller import Session
+
+logger = logging.getLogger(__name__)
+
+RECONNECT_PAUSES = Pauses(first=0.1, longest=1.0)
+GREETING_TIMEOUT = 10.0
+"""Seconds in which Klipper must answer the first requests; after that the connection is tried anew."""
+STATE_POLL = Pauses(first=0.1, longest=1.0)
+"""How often to ask for the state while Klipper is starting or stands in an error."""
+CONSOLE_BUFFER = 4096
+
+Params = dict[str, object]
+Listener = Callable[[Params], None]
+
+
+class StatusUpdate(msgspec.Struct):
+    """Objects with their (changed) fields, at a moment of Klipper's clock."""
+
+    status: Status
+    eventtime: float = 0.0
+
+
+_decode_update = msgspec.json.Decoder(StatusUpdate).decode
+
+
+class Printer:
+    """Connects to Klipper for ever, mirrors its objects, and carries calls to it."""
+
+    def __init__(self, socket_path: Path, audience: Audience) -> None:
+        self._socket_path = socket_path
+        self._audience = audience
+        self._calls = Calls()
+        self._link: KlippyLink | None = None
+        self._link_state = LinkState()
+        self._needs: Wanted = {"webhooks": None}
+        self._subscribed: Wanted = {}
+        self._held: list[StatusUpdate] | None = None
+        self._listeners: dict[str, Callable[[Raw], None]] = {"process_status_update": self._on_status_update}
+        self.listen("process_gcode_response", self._on_gcode_response)
+        self._remote_methods: set[str] = set()
+        self._wishes_changed = trio.Event()
+        self._subscribing = trio.Lock()
+        self.mirror = PrinterMirror()
+        self.subscriptions = Subscriptions()
+        self.events: Topic[KlippyEvent] = Topic()
+        self.console: Topic[ConsoleLine] = Topic(CONSOLE_BUFFER)
+        self.state = "disconnected"
+        """`disconnected`, `startup`, `ready`, `error` or `shutdown`, as `server.info` says it."""
+        self.state_message = ""
+        self.info: dict[str, object] = {}
+        """Klipper's last answer to `info`; {} while it is away."""
+        self.endpoints: frozenset[str] = frozenset()
+        """The requests that Klipper offers; empty while it is away."""
+        self.before_print: list[Callable[[str], Awaitable[None]]] = []
+        """Asked with the file's name before a print is started; each may refuse by raising a MoonError."""
+
+    # --- what rooms may ask for, before the service runs
+
+    def need(self, objects: Wanted) -> None:
+        """Keep these objects in the mirror whether or not a client wants them."""
+        self._needs = merge([self._needs, objects])
+        self._wishes_changed.set()
+
+    def listen(self, method: str, listener: Listener) -> None:
+        """Call `listener` with the parameters of each message of this method. It runs inside the reader: no waiting."""
+
+        def decoded(params: Raw) -> None:
+            value = decode(params) if params != ABSENT else {}
+            listener(value if isinstance(value, dict) else {})
+
+        self._listeners[method] = decoded
+
+    def offer(self, name: str, listener: Listener) -> None:
+        """Offer a remote method that Klipper's macros may call (`action_call_remote_method`)."""
+        self._remote_methods.add(name)
+        self.listen(name, listener)
+
+    # --- what rooms may do at any time
+
+    @property
+    def connected(self) -> bool:
+        """Whether Klipper's socket is open and has answered."""
+        return self.state != "disconnected"
+
+    @property
+    def away_because(self) -> str:
+        """Why Klipper is disconnected; "" while it is there."""
+        return self._link_state.reason
+
+    def vitals(self) -> Mapping[str, object]:
+        return {
+            "klippy_state": self.state,
+            "reason": self._link_state.reason,
+            "waiting_calls": self._calls.waiting,
+            "unsent": self._link.unsent if self._link else 0,
+            "subscribers": len(self.subscriptions),
+        }
+
+    async def request(self, method: str, params: object = None, *, deadline: float | None = CALL_TIMEOUT) -> Raw:
+        """Ask Klipper (`objects/query` …); the result is undecoded JSON. See Calls.request for the errors."""
+        return await self._calls.request(method, params, deadline=deadline)
+
+    async def ask(self, method: str, params: object = None, *, deadline: float | None = CALL_TIMEOUT) -> Params:
+        """Ask Klipper and decode its answer, which must be an object."""
+        value = decode(await self.request(method, params, deadline=deadline))
+        if not isinstance(value, dict):
+            raise PeerError(f"Klipper answered {method} with no object")
+        return value
+
+    async def query(self, objects: Mapping[str, list[str] | None]) -> tuple[Status, float]:
+        """The state of some objects at this moment, and Klipper's event time."""
+        answer = await self._calls.request("objects/query", {"objects": objects})
+        update = _decode_status(answer)
+        return update.status, update.eventtime
+
+    async def run_gcode(self, script: str) -> Raw:
+        """Run G-code and wait for its end, however long that takes. A cancelled caller leaves, the printer goes on."""
+        self.console.publish(ConsoleLine(script, time.time(), "command"))
+        return await self.request("gcode/script", {"script": script}, deadline=None)
+
+    async def start_print(self, filename: str) -> Raw:
+        """Start printing a file of the `gcodes` root, once everybody in `before_print` agrees.
+
+        Every start that goes through us comes here. BadParams for a name that G-code can't carry.
+        """
+        name = filename.lstrip("/")
+        if not name or any(ord(char) < 32 for char in name):
+            raise BadParams(f"{filename!r:.80} can't be the name of a file to print")
+        for ask in self.before_print:
+            await ask(name)
+        quoted = name.replace('"', r"\"")
+        return await self.run_gcode(f'SDCARD_PRINT_FILE FILENAME="{quoted}"')
+
+    def say(self, text: str) -> None:
+        """Show a line on the console of every frontend, as Klipper would: `// text`, or `!! text` for an error."""
+        self._on_gcode_response({"response": text})
+
+    async def subscribe(self, session: Session, wanted: Wanted) -> StatusUpdate:
+        """`session` hears of these objects from now on; returns their whole present state."""
+        if not self.connected:
+            raise KlippyAway(f"Klipper is not connected: {self.away_because}")
+        self.subscriptions.set(session, wanted)
+        try:
+            await self._cover_wishes()
+        except BaseException:
+            self.subscriptions.drop(session)
+            raise
+        return StatusUpdate(self.mirror.pick(wanted), self.mirror.eventtime)
+
+    def forget(self, session: Session) -> None:
+        """A client has left: its wishes end with it."""
+        self.subscriptions.drop(session)
+        self._wishes_changed.set()
+
+    # --- life
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Stay connected to Klipper for ever."""
+        task_status.started()
+        await keep_connected(
+            self._session, link=self._link_state, pauses=RECONNECT_PAUSES, logger=logger, peer="Klipper"
+        )
+
+    async def _session(self, connected: Callable[[], None]) -> None:
+        self._link = link = await open_link(self._socket_path)
+        reason = "trio_moon is stopping"
+        try:
+            async with trio.open_nursery() as nursery:
+                self._calls.connect(link.send)
+                nursery.start_soon(link.write_all)
+                nursery.start_soon(self._accompany, connected)
+                await link.read_all(self._handle)
+        except* PeerLost as lost:
+            reason = str(lost.exceptions[0])
+        finally:
+            self._leave(reason)
+            await link.close()
+        raise PeerLost(reason)
+
+    def _leave(self, reason: str) -> None:
+        was_connected = self.connected
+        self._link = None
+        self._calls.disconnect(reason)
+        self.state, self.state_message, self.info = "disconnected", reason, {}
+        self.endpoints = frozenset()
+        self._subscribed, self._held = {}, None
+        self.mirror.clear()
+        self.subscriptions.clear()
+        if was_connected:
+            self.events.publish(KlippyLost(reason))
+            self._audience.announce("notify_klippy_disconnected")
+
+    async def _accompany(self, connected: Callable[[], None]) -> None:
+        """Greet Klipper, wait until it is ready, then keep our subscription what the clients wish."""
+        try:
+            await self._greet()
+            connected()
+            await self._become_ready()
+        except MoonError as error:
+            raise PeerLost(error.message) from error
+        while True:
+            await self._wishes_changed.wait()
+            await trio.sleep(1)  # clients that reload a page leave and return: wait for the new wish
+            try:
+                await self._cover_wishes()
+            except MoonError as error:
+                logger.warning("Klipper refused our subscription: %s", error)
+
+    async def _greet(self) -> None:
+        self.info = await self.ask(
+            "info", {"client_info": {"program": "trio_moon", "version": __version__}}, deadline=GREETING_TIMEOUT
+        )
+        offered = (await self.ask("list_endpoints", deadline=GREETING_TIMEOUT)).get("endpoints")
+        self.endpoints = frozenset(map(str, offered)) if isinstance(offered, list) else frozenset()
+        for name in sorted(self._remote_methods):
+            template = {"method": name}
+            await self.request("register_remote_method", {"response_template": template, "remote_method": name})
+        await self.request("gcode/subscribe_output", {"response_template": {"method": "process_gcode_response"}})
+        self._take_state()
+        process_id = self.info.get("process_id")
+        self.events.publish(KlippyConnected(process_id if isinstance(process_id, int) else 0, self.state))
+
+    async def _become_ready(self) -> None:
+        asked = 0
+        while self.info.get("state") not in ("ready", "shutdown"):
+            asked += 1
+            await trio.sleep(STATE_POLL(asked))
+            self.info = await self.ask("info", deadline=GREETING_TIMEOUT)
+            self._take_state()
+        await self._cover_wishes()
+        if self.info.get("state") == "ready" and self.state != "shutdown":
+            self.state = "ready"
+            process_id = self.info.get("process_id")
+            self.events.publish(KlippyReady(process_id if isinstance(process_id, int) else 0))
+            self._audience.announce("notify_klippy_ready")
+        else:
+            self._note_shutdown()
+
+    def _take_state(self) -> None:
+        """`ready` is said only once our subscriptions exist: a print started before that would go unseen."""
+        state = str(self.info.get("state", "startup"))
+        was = self.state
+        self.state = "startup" if state == "ready" else state
+        self.state_message = str(self.info.get("state_message", ""))
+        if self.state != was:
+            logger.info("Klipper: %s (%s)", state, " ".join(self.state_message.split()))
+
+    async def _cover_wishes(self) -> None:
+        """Make Klipper's subscription cover what everybody wants. Its answer is merged before later updates."""
+        async with self._subscribing:
+            self._wishes_changed = trio.Event()
+            merged = merge([self._needs, *self.subscriptions.wishes()])
+            if merged == self._subscribed:
+                return
+            self._held = []
+            try:
+                params = {
+                    "objects": as_wire(merged),
+                    "response_template": {"method": "process_status_update"},
+                }
+                answer = _decode_status(await self.request("objects/subscribe", params))
+                self._subscribed = merged
+                self._apply(answer)
+            finally:
+                held, self._held = self._held or [], None
+                for update in held:
+                    self._apply(update)
+
+    # --- messages, inside the reader
+
+    def _handle(self, message: Message) -> None:
+        if message.method is None:
+            self._calls.settle(message)
+            return
+        listener = self._listeners.get(message.method)
+        if listener is None:
+            logger.info("Klipper called %.80r, which nobody offers", message.method)
+            return
+        try:
+            listener(message.params)
+        except Exception:
+            logger.exception("a message of Klipper's (%s) could not be handled", message.method)
+
+    def _on_status_update(self, params: Raw) -> None:
+        update = _decode_status(params)
+        if self._held is not None:
+            self._held.append(update)
+        else:
+            self._apply(update)
+
+    def _apply(self, update: StatusUpdate) -> None:
+        self.mirror.merge(update.status, update.eventtime)
+        self.subscriptions.distribute(update.status, update.eventtime)
+        webhooks = update.status.get("webhooks")
+        if webhooks is not None and webhooks.get("state") == "shutdown" and self.state == "ready":
+            self._note_shutdown()
+
+    def _note_shutdown(self) -> None:
+        message = str(self.mirror.get("webhooks").get("state_message") or self.info.get("state_message", ""))
+        self.state, self.state_message = "shutdown", message
+        logger.info("Klipper: shutdown (%s)", " ".join(message.split()))
+        self.events.publish(KlippyShutdown(message))
+        self._audience.announce("notify_klippy_shutdown")
+
+    def _on_gcode_response(self, params: Params) -> None:
+        text = str(params.get("response", ""))
+        self.console.publish(ConsoleLine(text, time.time(), "response"))
+        self._audience.announce("notify_gcode_response", text)
+
+
+def _decode_status(raw: Raw) -> StatusUpdate:
+    try:
+        return _decode_update(raw)
+    except msgspec.DecodeError as error:
+        raise PeerError(f"Klipper sent a status that can't be read: {error}") from None

@@ -1,0 +1,112 @@
+"""One SQLite file behind one worker thread: `<data path>/database/trio_moon.db`."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import trio
+
+from trio_moon.kit.threads import Workers
+from trio_moon.model.errors import MoonError
+from trio_moon.store.schema import Schema, migrate
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class StoreClosed(MoonError):
+    """The database was asked before it opened or after it closed: a bug in the order of things."""
+
+
+class Database:
+    """Runs one piece of work at a time, each in a transaction of its own.
+
+    WAL with `synchronous=FULL`: what `write` returned from survives `kill -9` and a power cut.
+    """
+
+    def __init__(self, path: Path | None, schemas: tuple[Schema, ...]) -> None:
+        """`path` None keeps everything in memory, for tests."""
+        self._path = path
+        self._schemas = schemas
+        self._workers = Workers("store")
+        self._connection: sqlite3.Connection | None = None
+        self.warnings: list[str] = []
+        """Sentences for `server.info`: a file that had to be set aside."""
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Open (and migrate), serve until cancelled, close."""
+        self._connection = await self._workers.run(self._open)
+        try:
+            task_status.started()
+            await trio.sleep_forever()
+        finally:
+            connection, self._connection = self._connection, None
+            with trio.CancelScope(shield=True):  # closing checkpoints the WAL; it has no peer to wait for
+                await self._workers.run(connection.close)
+
+    def vitals(self) -> Mapping[str, object]:
+        return {"queue": self._workers.waiting}
+
+    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do `work` in one transaction: all of it is on disk when this returns, none of it when it raises."""
+        return await self._workers.run(self._in_transaction, work)
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do `work`, which only reads."""
+        return await self._workers.run(self._plainly, work)
+
+    def _plainly(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if self._connection is None:
+            raise StoreClosed("the database is not open")
+        return work(self._connection)
+
+    def _in_transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if self._connection is None:
+            raise StoreClosed("the database is not open")
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            result = work(self._connection)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        return result
+
+    def _open(self) -> sqlite3.Connection:
+        if self._path is None:
+            return self._open_file(":memory:")
+        try:
+            return self._open_file(str(self._path))
+        except sqlite3.OperationalError:
+            raise  # no permission, disk full, locked: the file itself is not to blame
+        except sqlite3.DatabaseError as error:
+            aside = self._path.with_name(f"{self._path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+            for suffix in ("", "-wal", "-shm"):
+                part = self._path.with_name(self._path.name + suffix)
+                if part.exists():
+                    part.rename(aside.with_name(aside.name + suffix))
+            warning = f"The database {self._path} can't be used ({error}). It was set aside as {aside.name}."
+            logger.error(warning)
+            self.warnings.append(warning)
+            return self._open_file(str(self._path))
+
+    def _open_file(self, name: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(name, isolation_level=None, check_same_thread=False, timeout=5)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA cache_size = -512")  # KiB: a Pi's memory is for others
+            problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if problem != "ok":
+                raise sqlite3.DatabaseError(problem)
+            migrate(connection, self._schemas)
+        except BaseException:
+            connection.close()
+            raise
+        return connection

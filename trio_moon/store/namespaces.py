@@ -1,0 +1,59 @@
+"""Named drawers of JSON values: the API's database, and the small things that rooms remember."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from trio_moon.kit.json_codec import decode, encode
+from trio_moon.store.database import Database
+from trio_moon.store.schema import Schema
+
+SCHEMA = Schema(
+    "namespaces",
+    (
+        "CREATE TABLE namespaces (namespace TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL,"
+        " PRIMARY KEY (namespace, key)) WITHOUT ROWID",
+    ),
+)
+
+
+class Namespaces:
+    """Values by namespace and key. Values are whatever JSON can hold."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def names(self) -> list[str]:
+        """The namespaces that hold something, sorted."""
+        query = "SELECT DISTINCT namespace FROM namespaces ORDER BY 1"
+        return await self._database.read(lambda c: [row[0] for row in c.execute(query)])
+
+    async def items(self, namespace: str) -> dict[str, object]:
+        """Everything in one namespace; {} when there is none."""
+        query = "SELECT key, value FROM namespaces WHERE namespace = ?"
+        rows = await self._database.read(lambda c: c.execute(query, (namespace,)).fetchall())
+        return {key: decode(value) for key, value in rows}
+
+    async def get(self, namespace: str, key: str, default: object = None) -> object:
+        """One value, or `default`."""
+        query = "SELECT value FROM namespaces WHERE namespace = ? AND key = ?"
+        row = await self._database.read(lambda c: c.execute(query, (namespace, key)).fetchone())
+        return default if row is None else decode(row[0])
+
+    async def put(self, namespace: str, key: str, value: object) -> None:
+        """Set one value."""
+        data = encode(value)
+        await self._database.write(lambda c: put_in(c, namespace, key, data))
+
+    async def delete(self, namespace: str, key: str) -> bool:
+        """Remove one value; whether it was there."""
+        query = "DELETE FROM namespaces WHERE namespace = ? AND key = ?"
+        return await self._database.write(lambda c: c.execute(query, (namespace, key)).rowcount > 0)
+
+
+def put_in(connection: sqlite3.Connection, namespace: str, key: str, data: bytes) -> None:
+    """Set one encoded value inside somebody else's transaction."""
+    connection.execute(
+        "INSERT INTO namespaces VALUES (?, ?, ?) ON CONFLICT (namespace, key) DO UPDATE SET value = excluded.value",
+        (namespace, key, data),
+    )
