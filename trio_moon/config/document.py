@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from trio_moon.config.moonraker_names import MOONRAKER_OPTIONS
+from trio_moon.config.moonraker_names import MOONRAKER_OPTIONS, MOVED_FROM_SERVER
 from trio_moon.config.problems import ConfigProblem, Problem, suggestion
 from trio_moon.config.reader import ConfigFile, Reader, SectionText
 from trio_moon.config.secrets import Secrets, load_secrets
@@ -15,7 +16,8 @@ from trio_moon.config.section import Section, Surroundings
 from trio_moon.model.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from types import TracebackType
 
 T = TypeVar("T")
 
@@ -81,20 +83,21 @@ class Document:
 
     # the rule of the house: a broken feature section is a problem, not an end
 
-    @contextmanager
-    def guard(self, name: str) -> Iterator[None]:
-        """Turns a ConfigError inside into a recorded problem; what is inside did not happen then."""
-        try:
-            yield
-        except ConfigProblem as error:
+    def guard(self, name: str) -> AbstractContextManager[None, bool]:
+        """Turns a ConfigError inside the `with` into a recorded problem of this section, and goes on behind it."""
+        return _Guard(self, name)
+
+    def note(self, name: str, error: ConfigError) -> None:
+        """Record an error of a section as a problem."""
+        section = self._sections.get(name)
+        if section is not None:
+            section.broken = True
+        if isinstance(error, ConfigProblem):
             self.problems.append(error.problem)
-        except ConfigError as error:
-            section = self._sections.get(name)
-            if section is None:
-                self.problems.append(Problem(str(error), self._name, section=name))
-            else:
-                section.broken = True
-                self.problems.append(section.problem("", str(error)))
+        elif section is not None:
+            self.problems.append(section.problem("", str(error)))
+        else:
+            self.problems.append(Problem(str(error), self._name, section=name))
 
     def settings_or_none(self, name: str, builder: Callable[[Section], T]) -> T | None:
         """What `builder` makes of a section; None if it is absent or broken (then a problem says so)."""
@@ -117,7 +120,7 @@ class Document:
     @cached_property
     def secrets(self) -> Secrets:
         """The secrets file's content, read when first needed; empty, with a problem noted, if unusable."""
-        section = self._sections.get("secrets")
+        section = self.section("secrets")
         configured = section.text("secrets_path", None) if section else None
         path = self.data_path / SECRETS_FILE
         if not path.is_file():
@@ -135,8 +138,8 @@ class Document:
 
     def unused(self) -> list[Problem]:
         """Sections and options nobody asked for, as warnings; ask after every room has taken its settings."""
-        if secrets := self.section("secrets"):
-            secrets.text("secrets_path", None)
+        if self.has("secrets"):
+            _ = self.secrets  # an unusable secrets file must be noticed even when no template needs it
         leftover: list[Problem] = []
         for name, section in self._sections.items():
             if name not in self._taken:
@@ -170,10 +173,28 @@ class Document:
         return self.path.name
 
 
+@dataclass(frozen=True, slots=True)
+class _Guard(AbstractContextManager[None, bool]):
+    document: Document
+    name: str
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, ConfigError):
+            return False
+        self.document.note(self.name, error)
+        return True
+
+
 def _about_option(section: Section, option: str) -> str:
-    if option in MOONRAKER_OPTIONS.get(section.kind, ()):
+    here = MOONRAKER_OPTIONS.get(section.kind, frozenset())
+    if option in here:
         return "not used by trio_moon yet; it has no effect"
-    return f"unknown option{suggestion(option, section.taken)}"
+    home = MOVED_FROM_SERVER.get(option) if section.name == "server" else None
+    if home is not None:
+        return f"belongs in section [{home}]; it has no effect here"
+    return f"unknown option{suggestion(option, here | section.taken.keys())}"
 
 
 def _data_path_of(path: Path) -> Path:

@@ -33,7 +33,8 @@ class Problem:
             parts.append(f"[{self.section}]")
         if self.option:
             parts.append(f"option '{self.option}'")
-        return f"{', '.join(parts)}: {self.message}" if parts else self.message
+        message = " ".join(self.message.split())
+        return f"{', '.join(parts)}: {message}" if parts else message
 
 
 class ConfigProblem(ConfigError):

@@ -10,6 +10,7 @@ from trio_moon.config.problems import ConfigProblem, Problem
 from trio_moon.config.syntax import Entry, Fault, Header, Include, Setting, parse_entries
 
 LARGEST_FILE_BYTES = 1 << 20  # a G-code file that a glob caught by accident is not a configuration
+DEEPEST_INCLUDE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class ConfigFile:
 
     path: Path
     name: str  # relative to the main file's folder where it can be
+    depth: int = 0  # includes between the main file and this one
     sections: list[str] = field(default_factory=list)
 
 
@@ -55,34 +57,40 @@ class Reader:
         self._remember(path)
         self.read_text(text, path)
 
-    def read_text(self, text: str, path: Path) -> None:
+    def read_text(self, text: str, path: Path, depth: int = 0) -> None:
         """Take the entries of one file's text; later ones override earlier ones option by option."""
-        _FileReading(self, ConfigFile(path, self._name_of(path))).take_all(text)
+        _FileReading(self, ConfigFile(path, self._name_of(path), depth)).take_all(text)
 
     def include(self, pattern: str, here: ConfigFile, line: int) -> None:
         """Read the files of one `[include]`, in the order of their names."""
-        place = Problem("", here.name, line, section=f"include {pattern}".strip())
+        section = f"include {pattern}".strip()
         paths, why = _matching(pattern, here.path.parent)
+        if here.depth == DEEPEST_INCLUDE:
+            paths, why = [], f"not followed: more than {DEEPEST_INCLUDE} files include each other in a row"
         if not paths:
-            self.problems.append(_restated(place, why or "no such file"))
+            self.problems.append(Problem(why or "no such file", here.name, line, section))
         for path in paths:
-            name = self._name_of(path)
             if not self._remember(path):
-                self.problems.append(_restated(place, f"'{name}' is included twice or includes itself"))
+                message = f"'{self._name_of(path)}' is included twice or includes itself"
+                self.problems.append(Problem(message, here.name, line, section))
                 continue
             try:
                 text = self._text_of(path)
             except ConfigProblem as error:
                 self.problems.append(error.problem)
                 continue
-            self.read_text(text, path)
+            self.read_text(text, path, here.depth + 1)
 
     def _text_of(self, path: Path) -> str:
         name = self._name_of(path)
         try:
-            content = path.open("rb").read(LARGEST_FILE_BYTES + 1) if path.is_file() else path.read_bytes()
-        except OSError as error:
-            raise ConfigProblem(Problem(f"cannot be read: {error.strerror or error}", name)) from error
+            if path.exists() and not path.is_file():
+                raise ConfigProblem(Problem("cannot be read: it is not a file", name))
+            with path.open("rb") as file:
+                content = file.read(LARGEST_FILE_BYTES + 1)
+        except (OSError, ValueError) as error:
+            why = (isinstance(error, OSError) and error.strerror) or str(error)
+            raise ConfigProblem(Problem(f"cannot be read: {why}", name)) from error
         if len(content) > LARGEST_FILE_BYTES:
             raise ConfigProblem(Problem("is too large for a configuration file (more than 1 MiB)", name))
         try:
@@ -118,7 +126,7 @@ class _FileReading:
         self._file = file
         self._section = ""
         self._why_closed = "no [section] stands above it"
-        self._options_here: set[tuple[str, str]] = set()
+        self._lines_here: dict[tuple[str, str], int] = {}
 
     def take_all(self, text: str) -> None:
         self._reader.files.append(self._file)
@@ -156,11 +164,10 @@ class _FileReading:
             return
         options = self._reader.sections[self._section].options
         key = (self._section, setting.option)
-        if key in self._options_here:
-            before = options[setting.option].line
-            message = f"stands twice in this file (first in line {before}); this one is used"
+        if key in self._lines_here:
+            message = f"stands twice in this file (also in line {self._lines_here[key]}); this one is used"
             self._note(setting.line, message, section=self._section, option=setting.option)
-        self._options_here.add(key)
+        self._lines_here[key] = setting.line
         options[setting.option] = Configured(setting.value, self._file.name, setting.line)
 
     def _note(self, line: int, message: str, *, section: str = "", option: str = "") -> None:
@@ -179,7 +186,3 @@ def _matching(pattern: str, folder: Path) -> tuple[list[Path], str]:
         return sorted(path for path in folder.glob(os.fspath(wanted)) if not path.is_dir()), ""
     except (OSError, ValueError, RuntimeError, NotImplementedError, IndexError) as error:
         return [], f"cannot be followed: {error}"
-
-
-def _restated(place: Problem, message: str) -> Problem:
-    return Problem(message, place.file, place.line, place.section)

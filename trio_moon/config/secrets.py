@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+from copy import deepcopy
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,20 +15,27 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+class SecretGroup(dict[str, object]):
+    """The secrets of one section; a type of its own, so that templates can tell a misspelt secret from an empty one."""
+
+
 class Secrets:
     """What templates see as `secrets`; never shows its values by accident."""
 
     __slots__ = ("_values",)
 
     def __init__(self, values: Mapping[str, object]) -> None:
-        self._values = dict(values)
+        self._values = {
+            name: SecretGroup(value) if isinstance(value, dict) else value for name, value in values.items()
+        }
 
     # A Mapping's own methods would hide secrets called "items" or "values" from templates.
     def __getitem__(self, key: str) -> object:
-        return self._values[key]
+        return deepcopy(self._values[key])  # a template may change what it was given
 
     def get(self, key: str, default: object = None) -> object:
-        return self._values.get(key, default)
+        """The secret, or `default` where there is none."""
+        return self[key] if key in self._values else default
 
     def __len__(self) -> int:
         return len(self._values)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeVar, overload
 
 from trio_moon.config.problems import ConfigProblem, Problem
-from trio_moon.config.templates import Template, TemplateFailed, render_text
+from trio_moon.config.templates import Template, TemplateFailed
 from trio_moon.config.values import (
     Limits,
     parse_boolean,
@@ -107,7 +107,7 @@ class Section:
     def text(self, option: str, default: D) -> str | D: ...
     def text(self, option: str, default: object = MISSING) -> object:
         """The option's text; the lines of a longer value are joined by newlines."""
-        return self._take(option, default, str.strip)
+        return self._take(option, default, lambda text: text)
 
     @overload
     def integer(self, option: str, *, minimum: int | None = ..., maximum: int | None = ...) -> int: ...
@@ -123,7 +123,7 @@ class Section:
     ) -> object:
         """A whole number from `minimum` to `maximum`."""
         limits = Limits(minimum=minimum, maximum=maximum)
-        return self._take(option, default, lambda text: limits.checked(parse_integer(text), text))
+        return self._take(option, default, lambda text: limits.checked(parse_integer(text)))
 
     @overload
     def number(
@@ -158,7 +158,7 @@ class Section:
     ) -> object:
         """A finite number from `minimum` to `maximum`, greater than `above` and less than `below`."""
         limits = Limits(minimum=minimum, maximum=maximum, above=above, below=below)
-        return self._take(option, default, lambda text: limits.checked(parse_number(text), text))
+        return self._take(option, default, lambda text: limits.checked(parse_number(text)))
 
     @overload
     def boolean(self, option: str) -> bool: ...
@@ -209,7 +209,7 @@ class Section:
     ) -> int:
         """A size written in MiB (the default and limits too), as a number of bytes."""
         limits = Limits(minimum=minimum, maximum=maximum)
-        size = self._take(option, default, lambda text: limits.checked(parse_size_mib(text), text))
+        size = self._take(option, default, lambda text: limits.checked(parse_size_mib(text)))
         assert isinstance(size, (int, float))
         return int(size * MEBIBYTE)
 
@@ -261,7 +261,7 @@ class Section:
             value = default
         else:
             try:
-                value = convert(written)
+                value = convert(written.strip())
             except (ValueError, TemplateFailed) as error:
                 self.taken.setdefault(option, written)
                 raise self.refuse(option, str(error)) from error
@@ -272,8 +272,8 @@ class Section:
         return Template(text, self._surroundings.secrets())
 
     def _rendered(self, text: str) -> str:
-        context = {"data_path": str(self._surroundings.data_path)}
-        return render_text(text, self._surroundings.secrets(), context)
+        template = Template(text, self._surroundings.secrets())
+        return template.render(data_path=str(self._surroundings.data_path))
 
     def _path(self, text: str) -> Path:
         rendered = self._rendered(text)

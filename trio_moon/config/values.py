@@ -15,69 +15,88 @@ _TRUE: Final = frozenset({"1", "yes", "true", "on"})
 _FALSE: Final = frozenset({"0", "no", "false", "off"})
 
 
+LARGEST_SIZE_MIB: Final = 1 << 30  # a pebibyte: beyond any disk of a printer
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
+    """The range a number must keep to."""
+
     minimum: float | None = None
     maximum: float | None = None
     above: float | None = None
     below: float | None = None
 
-    def checked(self, value: float, text: str) -> float:
+    def checked(self, value: float) -> float:
+        """The value, or ValueError that names the limit it breaks."""
         if self.minimum is not None and value < self.minimum:
-            raise ValueError(f"'{text}' is too small; it must be at least {self.minimum}")
+            raise ValueError(f"{value} is too small; it must be at least {self.minimum}")
         if self.maximum is not None and value > self.maximum:
-            raise ValueError(f"'{text}' is too large; it must be at most {self.maximum}")
+            raise ValueError(f"{value} is too large; it must be at most {self.maximum}")
         if self.above is not None and value <= self.above:
-            raise ValueError(f"'{text}' is too small; it must be more than {self.above}")
+            raise ValueError(f"{value} is too small; it must be more than {self.above}")
         if self.below is not None and value >= self.below:
-            raise ValueError(f"'{text}' is too large; it must be less than {self.below}")
+            raise ValueError(f"{value} is too large; it must be less than {self.below}")
         return value
 
 
 def parse_integer(text: str) -> int:
+    """A whole number of reasonable length."""
     try:
+        if len(text) > 30:
+            raise ValueError
         return int(text)
     except ValueError:
-        raise ValueError(f"'{text}' is not a whole number") from None
+        raise ValueError(_unexpected(text, "a whole number")) from None
 
 
 def parse_number(text: str) -> float:
+    """A finite number."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise ValueError(f"'{text}' is not a number")
+        raise ValueError(_unexpected(text, "a number"))
     return value
 
 
 def parse_size_mib(text: str) -> float:
+    """A number of MiB, whole where it was written as one."""
     try:
         value = parse_number(text)
     except ValueError:
-        raise ValueError(f"'{text}' is not a number; a size in MiB is expected") from None
+        raise ValueError(_unexpected(text, "a size in MiB")) from None
+    if value > LARGEST_SIZE_MIB:
+        raise ValueError(_unexpected(text, "a size in MiB"))
     return int(value) if value.is_integer() else value
 
 
 def parse_boolean(text: str) -> bool:
-    word = text.strip().lower()
-    if word in _TRUE:
-        return True
-    if word in _FALSE:
-        return False
-    raise ValueError(f"'{text}' is neither true nor false")
+    """True or false, in the four usual spellings of each."""
+    word = text.lower()
+    if word in _TRUE or word in _FALSE:
+        return word in _TRUE
+    raise ValueError(_unexpected(text, "true or false"))
 
 
 def parse_choice(text: str, choices: Mapping[str, T]) -> T:
-    word = text.strip()
-    if word in choices:
-        return choices[word]
+    """The value of a known word, whatever its capitals."""
+    if text in choices:
+        return choices[text]
     for known, value in choices.items():
-        if known.lower() == word.lower():
+        if known.lower() == text.lower():
             return value
-    raise ValueError(f"'{word}' is not one of {', '.join(choices)}")
+    raise ValueError(_unexpected(text, f"one of {', '.join(choices)}"))
 
 
 def parse_words(text: str, separator: str) -> list[str]:
     """The words between separators or line ends; empty places are left out."""
     return [word.strip() for word in text.replace(separator, "\n").split("\n") if word.strip()]
+
+
+def _unexpected(text: str, expected: str, longest: int = 60) -> str:
+    if not text:
+        return f"is empty; {expected} is expected"
+    shown = text if len(text) <= longest else text[: longest - 1] + "…"
+    return f"'{shown}' is not {expected}"
