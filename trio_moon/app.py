@@ -1,0 +1,176 @@
+"""The map of the product: builds every part, connects it, and opens the nurseries. Read this first.
+
+    run_app                     an arrow of time: what is opened first is closed last
+    ├─ ground   store           SQLite behind one worker thread
+    │           klipper         connect, identify, subscribe, read for ever
+    ├─ rooms    …               what `_ROOMS` lists: one function each, below
+    └─ front    web             HTTP, websockets and the unix socket
+
+A part gets its neighbours as constructor arguments, here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trio
+
+from trio_moon import __version__
+from trio_moon.config.document import Document
+from trio_moon.config.section import Section
+from trio_moon.kit.notices import Notices
+from trio_moon.kit.supervise import Service, Supervisor
+from trio_moon.logbook import Logbook
+from trio_moon.model.paths import DataPaths
+from trio_moon.printer.endpoints import PrinterCalls
+from trio_moon.printer.endpoints import endpoints as printer_endpoints
+from trio_moon.printer.printer import Printer
+from trio_moon.rpc.audience import Audience
+from trio_moon.rpc.endpoint import Endpoint
+from trio_moon.rpc.jsonrpc import JsonRpc
+from trio_moon.rpc.registry import Registry
+from trio_moon.store.database import Database
+from trio_moon.store.namespaces import SCHEMA as NAMESPACES_SCHEMA
+from trio_moon.store.namespaces import Namespaces
+
+logger = logging.getLogger(__name__)
+
+FRONT_GRACE = 0.7
+ROOMS_GRACE = 0.6
+"""Seconds that the front and the rooms have to end by themselves: together with the store less than two."""
+
+SCHEMAS = (NAMESPACES_SCHEMA,)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line decides."""
+
+    debug: bool = False
+    logbook: Logbook | None = None
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What every room may be given."""
+
+    document: Document
+    paths: DataPaths
+    options: Options
+    notices: Notices
+    supervisor: Supervisor
+    audience: Audience
+    registry: Registry
+    database: Database
+    namespaces: Namespaces
+    printer: Printer
+    stop: StopSign
+
+
+@dataclass
+class StopSign:
+    """How the service is asked to end, and what should happen afterwards."""
+
+    asked: trio.Event = field(default_factory=trio.Event)
+    restart: bool = False
+
+    def stop(self, *, restart: bool = False) -> None:
+        """Ask for the end; with `restart` the program begins anew afterwards."""
+        self.restart = self.restart or restart
+        self.asked.set()
+
+
+@dataclass(frozen=True)
+class Room:
+    """One feature, furnished: its name in `server.info`, its part of the API, its services."""
+
+    component: str
+    endpoints: Iterable[Endpoint] = ()
+    services: dict[str, Service] = field(default_factory=dict)
+
+
+class App:
+    """Everything, built and connected but not yet running."""
+
+    def __init__(self, document: Document, paths: DataPaths, options: Options) -> None:
+        self.document = document
+        self.stop = StopSign()
+        self.notices = Notices()
+        self.supervisor = Supervisor()
+        self.audience = Audience()
+        self.registry = Registry()
+        self.database = Database(paths.database / "trio_moon.db", SCHEMAS)
+        server = document.section_or_empty("server")
+        self.printer = Printer(_klippy_address(server, paths), self.audience)
+        ground = Ground(
+            document=document,
+            paths=paths,
+            options=options,
+            notices=self.notices,
+            supervisor=self.supervisor,
+            audience=self.audience,
+            registry=self.registry,
+            database=self.database,
+            namespaces=Namespaces(self.database),
+            printer=self.printer,
+            stop=self.stop,
+        )
+        self.registry.add(printer_endpoints(self.printer))
+        self.registry.fall_back(PrinterCalls(self.printer).forward)
+        self.rooms = [room for build in _ROOMS if (room := build(ground)) is not None]
+        for room in self.rooms:
+            self.registry.add(room.endpoints)
+        self.jsonrpc = JsonRpc(self.registry)
+        self.problems = [*document.problems, *document.unused()]
+        """What is wrong with the configuration, known once every room has taken its settings."""
+        self._gather_notices()
+
+    def _gather_notices(self) -> None:
+        self.notices.add_source(lambda: [problem.as_line() for problem in self.problems])
+        self.notices.add_source(lambda: self.database.warnings)
+        self.notices.add_source(
+            lambda: [f"{record.name} keeps failing: {record.last_error}" for record in self.supervisor.failed()]
+        )
+
+
+def _klippy_address(server: Section, paths: DataPaths) -> Path:
+    return server.path("klippy_uds_address", paths.comms / "klippy.sock")
+
+
+# --- the rooms: each function furnishes one, or returns None when it isn't configured
+
+
+_ROOMS: tuple[Callable[[Ground], Room | None], ...] = ()
+
+
+# --- life
+
+
+async def run_app(app: App, *, task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED) -> None:
+    """Run until `app.stop` is given. Nesting is the order of the end: front, rooms, Klipper, store.
+
+    `task_status.started` gets the addresses that the front listens on.
+    """
+    supervise = app.supervisor.supervise
+    logger.info("trio_moon %s", __version__)
+    for problem in app.problems:
+        logger.warning("%s", problem.as_line())
+    async with trio.open_nursery() as ground:
+        await ground.start(supervise, "ground", "store", app.database)
+        async with trio.open_nursery() as rooms:
+            for room in app.rooms:
+                for name, service in room.services.items():
+                    await rooms.start(supervise, "rooms", name, service)
+            await ground.start(supervise, "ground", "klipper", app.printer)
+            async with trio.open_nursery() as front:
+                addresses: list[str] = []
+                logger.info("listening on %s", ", ".join(addresses))
+                task_status.started(addresses)
+                await app.stop.asked.wait()
+                front.cancel_scope.cancel()
+            rooms.cancel_scope.cancel()
+        ground.cancel_scope.cancel()
+    logger.info("ended")

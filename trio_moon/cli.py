@@ -1,0 +1,154 @@
+"""The command: arguments, the log, signals, and `trio.run`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import trio
+
+from trio_moon import __version__
+from trio_moon.app import App, Options, run_app
+from trio_moon.config.document import Document
+from trio_moon.kit.supervise import describe_error
+from trio_moon.logbook import Logbook
+from trio_moon.model.errors import ConfigError
+from trio_moon.model.paths import DataPaths
+
+logger = logging.getLogger(__name__)
+
+COMMANDS = ("run", "check", "methods", "version")
+OK, FAILED, USAGE = 0, 1, 2
+
+
+def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line; `trio-moon -d DIR` alone means `run`. Ends the program with status 2 on a mistake."""
+    parser = argparse.ArgumentParser(prog="trio-moon", description="A host service for headless Klipper printers.")
+    commands = parser.add_subparsers(dest="command", metavar="{" + ",".join(COMMANDS) + "}")
+    place = argparse.ArgumentParser(add_help=False)
+    place.add_argument(
+        "-d", "--data-path", type=_folder, default=Path("~/printer_data").expanduser(), help="default: ~/printer_data"
+    )
+    place.add_argument("-c", "--config", type=_folder, help="default: DATA_PATH/config/moonraker.conf")
+    run = commands.add_parser("run", parents=[place], help="run the service (the default)")
+    run.add_argument("-l", "--logfile", type=_folder, help="default: DATA_PATH/logs/moonraker.log")
+    run.add_argument("-n", "--no-log-file", action="store_true", help="write the log to standard error instead")
+    run.add_argument("-g", "--debug", action="store_true", help="offer the debug endpoints and log more")
+    commands.add_parser("check", parents=[place], help="check a configuration and print every problem")
+    commands.add_parser("methods", parents=[place], help="list every method of the API")
+    commands.add_parser("version", help="print the version")
+    words = list(argv)
+    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
+        words.insert(0, "run")
+    return parser.parse_args(words)
+
+
+def _folder(text: str) -> Path:
+    return Path(text).expanduser().absolute()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0 all is well, 1 it failed, 2 wrong usage."""
+    arguments = parse_arguments(sys.argv[1:] if argv is None else argv)
+    try:
+        match arguments.command:
+            case "run":
+                return run(arguments)
+            case "check":
+                return check(arguments)
+            case "methods":
+                return methods(arguments)
+            case _:
+                print(f"trio-moon {__version__}")
+                return OK
+    except ConfigError as error:
+        print(f"trio-moon: {error}", file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:  # `trio-moon methods | head`
+        sys.stderr.close()
+        return OK
+
+
+def _config_file(arguments: argparse.Namespace) -> Path:
+    chosen: Path | None = arguments.config
+    return chosen or DataPaths(arguments.data_path).config / "moonraker.conf"
+
+
+def _build(arguments: argparse.Namespace, options: Options) -> App:
+    document = Document.load(_config_file(arguments), arguments.data_path)
+    return App(document, DataPaths(arguments.data_path), options)
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Print every problem of the configuration with file, line, section and option; 1 if one is an error."""
+    logging.getLogger().addHandler(logging.NullHandler())
+    app = _build(arguments, Options())
+    for problem in app.problems:
+        print(f"{problem.severity}: {problem.as_line()}")
+    errors = sum(problem.severity == "error" for problem in app.problems)
+    if not app.problems:
+        print(f"{app.document.path}: no problems")
+    return FAILED if errors else OK
+
+
+def methods(arguments: argparse.Namespace) -> int:
+    """Print the registry: verb, path, JSON-RPC method."""
+    logging.getLogger().addHandler(logging.NullHandler())
+    config = _config_file(arguments)
+    document = Document.load(config, arguments.data_path) if config.exists() else Document.parse("", config)
+    app = App(document, DataPaths(arguments.data_path), Options(debug=True))
+    for method in sorted(app.registry, key=lambda method: (method.endpoint.path, method.verb, method.name)):
+        verb = method.verb if method.endpoint.path else "-"
+        print(f"{verb:6} {method.endpoint.path or '-':45} {method.name or '-'}")
+    return OK
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the service until SIGTERM or Ctrl-C."""
+    paths = DataPaths(arguments.data_path)
+    log_file = None if arguments.no_log_file else (arguments.logfile or paths.logs / "moonraker.log")
+    logbook = Logbook(log_file, debug=arguments.debug)
+    try:
+        paths.make()
+        logbook.open()
+    except OSError as error:
+        print(f"trio-moon: {error}", file=sys.stderr)
+        return FAILED
+    try:
+        app = _build(arguments, Options(debug=arguments.debug, logbook=logbook))
+        trio.run(_serve, app, logbook)
+    except ConfigError as error:
+        logger.error("%s", error)
+        raise
+    except Exception as error:
+        logger.critical("trio_moon can't go on", exc_info=error)
+        print(f"trio-moon: {describe_error(error)}", file=sys.stderr)
+        return FAILED
+    finally:
+        logbook.close()
+    if app.stop.restart:
+        os.execv(sys.executable, [sys.executable, "-m", "trio_moon", *sys.argv[1:]])
+    return OK
+
+
+async def _serve(app: App, logbook: Logbook) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_mind_signals, app, logbook)
+        await run_app(app)
+        nursery.cancel_scope.cancel()
+
+
+async def _mind_signals(app: App, logbook: Logbook) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        async for number in signals:
+            if number == signal.SIGHUP:
+                logbook.reopen()
+                logger.info("the log was reopened")
+            else:
+                logger.info("asked to end by %s", signal.Signals(number).name)
+                app.stop.stop()
