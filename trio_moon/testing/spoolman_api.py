@@ -16,6 +16,7 @@ from trio_moon.testing.spoolman_fields import (
     USE_FIELDS,
     VENDOR_FIELDS,
     Field,
+    Problem,
     ValidationError,
     Wrong,
     all_optional,
@@ -38,7 +39,11 @@ UNTRUSTED = (
     "Request refused: it came from an origin this Spoolman instance does not trust. "
     "Set SPOOLMAN_CORS_ORIGIN if this origin should be allowed."
 )
-NOT_PLAYED = re.compile(r"^/(backup|external|export|search|spool/group|spool/field)(/|$)")
+NOT_PLAYED = re.compile(r"^/(backup|external|export|search|spool/group|spool/field|location/.*|field/.*/.*)(/|$)")
+
+
+class UnreadableBody(Exception):
+    """A JSON body that isn't UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,8 @@ class SpoolmanApi:
             return Answer.of_json({"message": error.message}, error.status)
         except ValidationError as error:
             return Answer.of_json({"detail": error.problems}, 422)
+        except UnreadableBody:
+            return Answer.of_json({"detail": "There was an error parsing the body"}, 400)
 
     def _dispatch(self, request: Request) -> Answer:
         if NOT_PLAYED.match(request.path):
@@ -136,7 +143,7 @@ class SpoolmanApi:
         return _item(self._store.add_spool(values))
 
     def _change_spool(self, request: Request, key: str) -> Answer:
-        spool_id, values = _id(key, "spool"), _body(request, all_optional(SPOOL_FIELDS))
+        spool_id, values = _id_and_body(key, "spool", request, all_optional(SPOOL_FIELDS))
         _only_one(values, "remaining_weight", "used_weight")
         self._settings.check_extra("spool", values)
         return _item(self._store.change_spool(spool_id, values))
@@ -146,7 +153,7 @@ class SpoolmanApi:
         return Answer.of_json(SUCCESS)
 
     def _use(self, request: Request, key: str) -> Answer:
-        spool_id, values = _id(key, "spool"), _body(request, USE_FIELDS)
+        spool_id, values = _id_and_body(key, "spool", request, USE_FIELDS)
         _only_one(values, "use_weight", "use_length")
         if isinstance(weight_g := values.get("use_weight"), float):
             return _item(self._store.use_weight(spool_id, weight_g, request))
@@ -155,7 +162,7 @@ class SpoolmanApi:
         raise StoreError(400, "Either use_weight or use_length must be specified.")
 
     def _measure(self, request: Request, key: str) -> Answer:
-        spool_id, values = _id(key, "spool"), _body(request, MEASURE_FIELDS)
+        spool_id, values = _id_and_body(key, "spool", request, MEASURE_FIELDS)
         gross_g = values["weight"]
         assert isinstance(gross_g, float)
         return _item(self._store.measure(spool_id, gross_g, request))
@@ -173,7 +180,7 @@ class SpoolmanApi:
         return _item(self._store.add_filament(values))
 
     def _change_filament(self, request: Request, key: str) -> Answer:
-        filament_id, values = _id(key, "filament"), _body(request, all_optional(FILAMENT_FIELDS))
+        filament_id, values = _id_and_body(key, "filament", request, all_optional(FILAMENT_FIELDS))
         _check_colors(request, values)
         self._settings.check_extra("filament", values)
         return _item(self._store.change_filament(filament_id, values))
@@ -194,7 +201,7 @@ class SpoolmanApi:
         return _item(self._store.add_vendor(values))
 
     def _change_vendor(self, request: Request, key: str) -> Answer:
-        vendor_id, values = _id(key, "vendor"), _body(request, all_optional(VENDOR_FIELDS))
+        vendor_id, values = _id_and_body(key, "vendor", request, all_optional(VENDOR_FIELDS))
         self._settings.check_extra("vendor", values)
         return _item(self._store.change_vendor(vendor_id, values))
 
@@ -247,6 +254,24 @@ def _id(key: str, word: str) -> int:
         raise ValidationError([problem(["path", f"{word}_id"], key, wrong)]) from None
 
 
+def _id_and_body(key: str, word: str, request: Request, known: tuple[Field, ...]) -> tuple[int, Values]:
+    """Both, or the problems of both."""
+    problems: list[Problem] = []
+    item_id = 0
+    values: Values = {}
+    try:
+        item_id = _id(key, word)
+    except ValidationError as error:
+        problems += error.problems
+    try:
+        values = _body(request, known)
+    except ValidationError as error:
+        problems += error.problems
+    if problems:
+        raise ValidationError(problems)
+    return item_id, values
+
+
 def _body(request: Request, known: tuple[Field, ...]) -> Values:
     if not request.body:
         raise ValidationError([problem(["body"], None, Wrong("missing", "Field required"))])
@@ -259,7 +284,7 @@ def _body(request: Request, known: tuple[Field, ...]) -> Values:
             wrong = Wrong("json_invalid", "JSON decode error", error=error.msg)
             raise ValidationError([problem(["body", error.pos], {}, wrong)]) from None
         except UnicodeDecodeError:
-            raise StoreError(400, "There was an error parsing the body") from None
+            raise UnreadableBody from None
     if not isinstance(given, dict):
         words = "Input should be a valid dictionary or object to extract fields from"
         raise ValidationError([problem(["body"], given, Wrong("model_attributes_type", words))])

@@ -4,6 +4,7 @@ The words are those of the validation library behind the real one, because front
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from datetime import UTC, datetime
 Problem = dict[str, object]
 Location = list[str | int]
 TRUE_WORDS = frozenset({"1", "on", "t", "true", "y", "yes"})
+WHOLE_NUMBER = re.compile(r"([+-]?[0-9]+)(\.0*)?\Z")
 FALSE_WORDS = frozenset({"0", "off", "f", "false", "n", "no"})
 
 
@@ -115,11 +117,9 @@ def integer(*, at_least: int | None = None) -> Callable[[object], int]:
 
 def _whole(given: object) -> int:
     if isinstance(given, str):
-        try:
-            return int(given.strip())
-        except ValueError:
-            words = "Input should be a valid integer, unable to parse string as an integer"
-            raise Wrong("int_parsing", words) from None
+        if (match := WHOLE_NUMBER.match(given.strip())) is None:
+            raise Wrong("int_parsing", "Input should be a valid integer, unable to parse string as an integer")
+        return int(match[1])
     if isinstance(given, float) and not math.isfinite(given):
         raise Wrong("finite_number", "Input should be a finite number")
     if isinstance(given, float) and given != int(given):

@@ -22,6 +22,8 @@ Key = Callable[[T], tuple[object, ...]]
 ID_LIST = r"^-?\d+(,-?\d+)*$"
 SPOOL_TEXTS = ("filament.name", "filament.material", "filament.multi_color_direction", "filament.vendor.name")
 SPOOL_OWN_TEXTS = ("location", "lot_nr")
+NEVER_NULL = ("filament.vendor.name", "vendor.name")
+"""An empty search term does not find those without a vendor by these."""
 OLD_NAMES = {
     "filament_name": "filament.name",
     "filament_id": "filament.id",
@@ -146,17 +148,17 @@ def _by_ids(found: list[T], query: Mapping[str, str], path: str) -> list[T]:
 def _by_texts(found: list[T], query: Mapping[str, str], paths: tuple[str, ...]) -> list[T]:
     for path in paths:
         if (wish := query.get(path)) is not None:
-            found = [item for item in found if _matches(follow(item, path), wish)]
+            found = [item for item in found if _matches(follow(item, path), wish, path in NEVER_NULL)]
     return found
 
 
-def _matches(value: object, wish: str) -> bool:
-    return any(_matches_part(value, part) for part in wish.split(","))
+def _matches(value: object, wish: str, never_null: bool) -> bool:
+    return any(_matches_part(value, part, never_null) for part in wish.split(","))
 
 
-def _matches_part(value: object, part: str) -> bool:
+def _matches_part(value: object, part: str, never_null: bool) -> bool:
     if not part:
-        return value is None or value == ""
+        return value == "" or (value is None and not never_null)
     if not isinstance(value, str):
         return False
     if part[0] == '"' and part[-1] == '"':
