@@ -271,6 +271,7 @@ CHANGING = [
     Ask("POST", "/setting/currency", b'"5"', {"content-type": "text/plain"}),
     get("/setting/"),
     post("/setting/currency", '"null"'),
+    post("/setting/currency", '"null"'),
     post("/setting/extra_fields_spool", '"null"'),
     get("/setting/currency"),
 ]

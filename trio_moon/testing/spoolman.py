@@ -247,10 +247,10 @@ class MockSpoolman:
         """Spoolman's own answer to a request of its API."""
         return self._api.answer(request)
 
-    def _publish(self, kind: str, resource: str, item_id: int, payload: Json) -> None:
+    def _publish(self, kind: str, resource: str, key: str, payload: Json) -> None:
         date = wire_time(datetime.now(UTC))
         text = compact_json({"type": kind, "resource": resource, "date": date, "payload": payload}).decode()
-        path = (resource, str(item_id))
+        path = (resource, key)
         for live in self.live:
             if live.topic == path[: len(live.topic)]:
                 live.send_text(text)

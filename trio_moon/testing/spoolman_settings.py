@@ -51,10 +51,16 @@ class SpoolmanSettings:
         value = _string_body(request)
         self._must_exist(name)
         if value in ("", "null"):
-            self._store.settings.pop(name, None)
+            if self._store.settings.pop(name, None) is None:
+                raise StoreError(404, f"Setting with key {name} has not been set.")
+            self._announce("deleted", name)
         else:
             self._store.settings[name] = _checked(name, value)
+            self._announce("updated", name)
         return Answer.of_json(self._shown(name))
+
+    def _announce(self, kind: str, name: str) -> None:
+        self._store.announce(kind, "setting", name, {"key": name, "setting": self._shown(name)})
 
     def extra_fields(self, entity: str) -> Answer:
         if entity not in ENTITIES:

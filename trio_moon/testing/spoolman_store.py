@@ -13,7 +13,7 @@ from typing import TypeVar
 from trio_moon.testing.spoolman_messages import Request
 
 Json = dict[str, object]
-EventListener = Callable[[str, str, int, Json], None]
+EventListener = Callable[[str, str, str, Json], None]
 
 T = TypeVar("T")
 Item = TypeVar("Item", "Vendor", "Filament", "Spool")
@@ -318,9 +318,13 @@ class SpoolStore:
             used_g = now_g - empty_g
         return self.use_weight(spool_id, used_g, request)
 
-    def _tell(self, kind: str, resource: str, item: Item) -> Item:
+    def announce(self, kind: str, resource: str, key: str, payload: Json) -> None:
+        """Tell whoever listens that this has been added, updated or deleted."""
         if self._on_event is not None:
-            self._on_event(kind, resource, item.id, item.as_wire())
+            self._on_event(kind, resource, key, payload)
+
+    def _tell(self, kind: str, resource: str, item: Item) -> Item:
+        self.announce(kind, resource, str(item.id), item.as_wire())
         return item
 
 

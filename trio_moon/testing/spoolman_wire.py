@@ -116,7 +116,7 @@ class Exchange:
 
 def _encode(answer: Answer, request: Request, http_side: h11.Connection) -> bytes:
     body = answer.body
-    headers = [("date", formatdate(usegmt=True)), ("server", "uvicorn"), *answer.headers]
+    headers = [("date", formatdate(usegmt=True)), *answer.headers]
     if answer.content_type is not None:
         headers.append(("content-type", answer.content_type))
     if len(body) >= GZIP_FROM_BYTES:
@@ -127,6 +127,8 @@ def _encode(answer: Answer, request: Request, http_side: h11.Connection) -> byte
     headers.append(("content-length", str(len(body))))
     if request.method == "WS":
         headers.append(("connection", "close"))
+    else:
+        headers.append(("server", "uvicorn"))
     reason = http.HTTPStatus(answer.status).phrase if answer.status in _KNOWN_STATUS else "Unknown"
     data = _sent(http_side, h11.Response(status_code=answer.status, headers=headers, reason=reason))
     if request.method != "HEAD":
