@@ -54,8 +54,8 @@ def test_the_data_path_is_searched_first_then_secrets_path(tmp_path: Path) -> No
 
 def test_an_unusable_secrets_file_is_a_problem_and_not_the_end(tmp_path: Path) -> None:
     document = Document.parse("[secrets]\nsecrets_path: gone.ini\n", tmp_path / "moonraker.conf")
-    assert document.unused() == []
     [problem] = document.problems
+    assert document.unused() == []
     assert problem.as_line().startswith("moonraker.conf line 2, [secrets], option 'secrets_path': secrets file '")
     assert problem.as_line().endswith("gone.ini' cannot be read: No such file or directory")
 
@@ -65,3 +65,9 @@ def test_secrets_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
     document = Document.parse("", tmp_path / "moonraker.conf")
     assert len(document.secrets) == 0
     assert "UTF-8" in document.problems[0].message
+
+
+@pytest.mark.parametrize("path", ["~nobody-has-this-name/x", "a/b\0c", ".", "/proc/1/mem"])
+def test_no_secrets_path_stops_the_program(tmp_path: Path, path: str) -> None:
+    document = Document.parse(f"[secrets]\nsecrets_path: {path}\n", tmp_path / "moonraker.conf")
+    assert len(document.problems) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,6 +37,8 @@ class Document:
         self._sections = {name: Section(name, text, self._surroundings) for name, text in reader.sections.items()}
         self._taken: dict[str, Section] = {}  # in the order rooms asked for them
         self._asked: set[str] = set()  # names and kinds that mean something to a room, present or not
+        if self.has("secrets"):
+            _ = self.secrets  # an unusable secrets file is told even when no template needs it
 
     @classmethod
     def load(cls, path: Path, data_path: Path | None = None) -> Document:
@@ -78,7 +81,8 @@ class Document:
         """All sections `[kind]` and `[kind title]`, in the configuration's order, now known to be used."""
         self._asked.add(kind)
         found = [section for section in self._sections.values() if section.kind == kind]
-        self._taken.update({section.name: self._taken.get(section.name, section) for section in found})
+        for section in found:
+            self._taken.setdefault(section.name, section)
         return found
 
     # the rule of the house: a broken feature section is a problem, not an end
@@ -123,23 +127,22 @@ class Document:
         section = self.section("secrets")
         configured = section.text("secrets_path", None) if section else None
         path = self.data_path / SECRETS_FILE
-        if not path.is_file():
-            if section is None or not configured:
-                return Secrets({})
-            path = self.data_path / Path(configured).expanduser()
         try:
+            if not os.path.isfile(path):
+                if not configured:
+                    return Secrets({})
+                path = self.data_path / os.path.expanduser(configured)
             return load_secrets(path)
         except ConfigError as error:
-            place = Problem("", self._name) if section is None else section.problem("secrets_path", "")
-            self.problems.append(Problem(str(error), place.file, place.line, place.section, place.option))
+            message = str(error)
+            place = section.problem("secrets_path", message) if section else Problem(message, self._name)
+            self.problems.append(place)
             return Secrets({})
 
     # what is left over
 
     def unused(self) -> list[Problem]:
         """Sections and options nobody asked for, as warnings; ask after every room has taken its settings."""
-        if self.has("secrets"):
-            _ = self.secrets  # an unusable secrets file must be noticed even when no template needs it
         leftover: list[Problem] = []
         for name, section in self._sections.items():
             if name not in self._taken:

@@ -82,4 +82,4 @@ def _parse_ini(text: str, name: str) -> dict[str, object]:
 
 
 def _reason(error: OSError | ValueError) -> str:
-    return (error.strerror or str(error)) if isinstance(error, OSError) else "it is not UTF-8 text"
+    return "it is not UTF-8 text" if isinstance(error, UnicodeError) else getattr(error, "strerror", "") or str(error)
