@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
+from trio_moon.kit.json_codec import encode
 from trio_moon.model.errors import BadParams
 
 Arguments = Mapping[str, object]
@@ -71,7 +72,7 @@ def _sentence(problem: str, value: object) -> str:
         return f"bad arguments: {_plain(problem)}"
     name = where["path"]
     found: Any = value.get(name) if isinstance(value, Mapping) else None
-    shown = f", got {found!r:.80}" if found is not None else ""
+    shown = f", got {encode(found).decode():.80}" if found is not None else ""
     return f"argument '{name}': {_plain(where['what'])}{shown}"
 
 

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import trio
+import trio.testing
+
+from trio_moon.kit.notices import MAX_NOTICES, Notices
+from trio_moon.kit.periodic import periodic
+
+
+async def test_work_keeps_to_the_beat_and_late_rounds_are_not_made_up_for(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    start, rounds = trio.current_time(), []
+
+    async def work() -> None:
+        rounds.append(round(trio.current_time() - start, 6))
+        await trio.sleep(2.5 if len(rounds) == 2 else 0.3)
+
+    nursery.start_soon(periodic, 1.0, work)
+    await trio.sleep(7.5)
+    assert rounds == [1, 2, 5, 6, 7]
+
+
+def test_a_later_word_on_the_same_matter_replaces_the_earlier() -> None:
+    notices = Notices()
+    notices.add_source(lambda: ["from the file"])
+    notices.post("disk", "the disk is nearly full")
+    notices.post("disk", "the disk is full")
+    assert notices() == ["from the file", "the disk is full"]
+    notices.withdraw("disk")
+    assert notices() == ["from the file"]
+
+
+def test_notices_are_bounded() -> None:
+    notices = Notices()
+    for number in range(MAX_NOTICES * 2):
+        notices.post(str(number), f"sentence {number}")
+    assert len(notices()) == MAX_NOTICES
+    assert notices()[-1] == f"sentence {MAX_NOTICES * 2 - 1}"

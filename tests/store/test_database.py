@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import trio
+
+from trio_moon.store.database import Database, StoreClosed
+from trio_moon.store.namespaces import SCHEMA, Namespaces
+from trio_moon.store.schema import Schema
+
+NOTES = Schema("notes", ("CREATE TABLE notes (text TEXT)",))
+
+
+async def open_database(nursery: trio.Nursery, path: Path | None, *schemas: Schema) -> Database:
+    database = Database(path, schemas or (SCHEMA, NOTES))
+    await nursery.start(database.run)
+    return database
+
+
+async def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:
+    for expected in ([], ["one"], ["one", "one"]):
+        async with trio.open_nursery() as nursery:
+            database = await open_database(nursery, tmp_path / "x.db")
+            rows = await database.read(lambda c: [row[0] for row in c.execute("SELECT text FROM notes")])
+            assert rows == expected
+            await database.write(lambda c: c.execute("INSERT INTO notes VALUES ('one')"))
+            nursery.cancel_scope.cancel()
+
+
+async def test_work_that_raises_leaves_nothing_behind(nursery: trio.Nursery) -> None:
+    database = await open_database(nursery, None)
+
+    def half_done(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO notes VALUES ('half')")
+        raise KeyError("broken")
+
+    with pytest.raises(KeyError):
+        await database.write(half_done)
+    assert await database.read(lambda c: c.execute("SELECT count(*) FROM notes").fetchone()) == (0,)
+
+
+async def test_a_cancelled_write_is_whole_or_not_at_all(nursery: trio.Nursery) -> None:
+    database = await open_database(nursery, None)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await database.write(lambda c: c.execute("INSERT INTO notes VALUES ('x')"))
+    (count,) = await database.read(lambda c: c.execute("SELECT count(*) FROM notes").fetchone())
+    assert count in (0, 1)
+    await database.write(lambda c: c.execute("INSERT INTO notes VALUES ('y')"))
+
+
+async def test_tables_grow_by_scripts_and_keep_their_rows(tmp_path: Path) -> None:
+    grown = Schema("notes", (*NOTES.scripts, "ALTER TABLE notes ADD COLUMN stars INTEGER; UPDATE notes SET stars = 5"))
+    async with trio.open_nursery() as nursery:
+        database = await open_database(nursery, tmp_path / "x.db", NOTES)
+        await database.write(lambda c: c.execute("INSERT INTO notes VALUES ('old')"))
+        nursery.cancel_scope.cancel()
+    async with trio.open_nursery() as nursery:
+        database = await open_database(nursery, tmp_path / "x.db", grown)
+        assert await database.read(lambda c: c.execute("SELECT * FROM notes").fetchall()) == [("old", 5)]
+        assert database.warnings == []
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("damage", [b"this is no database at all, but it is long enough to be one " * 40, "newer"])
+async def test_a_file_that_cannot_be_used_is_set_aside_with_a_warning(tmp_path: Path, damage: bytes | str) -> None:
+    path = tmp_path / "x.db"
+    if isinstance(damage, bytes):
+        path.write_bytes(damage)
+    else:
+        async with trio.open_nursery() as nursery:
+            await open_database(nursery, path, Schema("notes", (*NOTES.scripts, "CREATE TABLE later (x)")))
+            nursery.cancel_scope.cancel()
+    async with trio.open_nursery() as nursery:
+        database = await open_database(nursery, path)
+        await database.write(lambda c: c.execute("INSERT INTO notes VALUES ('new')"))
+        (warning,) = database.warnings
+        assert "set aside" in warning
+        nursery.cancel_scope.cancel()
+    (aside,) = [p for p in tmp_path.iterdir() if ".damaged-" in p.name and not p.name.endswith(("-wal", "-shm"))]
+    if isinstance(damage, bytes):
+        assert aside.read_bytes() == damage
+
+
+async def test_a_database_that_is_not_open_says_so() -> None:
+    with pytest.raises(StoreClosed):
+        await Database(None, ()).read(lambda c: None)
+
+
+async def test_what_write_returned_from_survives_kill_9(tmp_path: Path) -> None:
+    program = textwrap.dedent(
+        """
+        import sys, trio
+        from pathlib import Path
+        from trio_moon.store.database import Database
+        from trio_moon.store.schema import Schema
+
+        async def main():
+            database = Database(Path(sys.argv[1]), (Schema("notes", ("CREATE TABLE notes (text TEXT)",)),))
+            async with trio.open_nursery() as nursery:
+                await nursery.start(database.run)
+                for number in range(1000):
+                    await database.write(lambda c: c.execute("INSERT INTO notes VALUES (?)", (str(number),)))
+                    print(number, flush=True)
+
+        trio.run(main)
+        """
+    )
+    path = tmp_path / "x.db"
+
+    def until_killed() -> int:
+        with subprocess.Popen([sys.executable, "-c", program, path], stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            told = [next(child.stdout) for _ in range(20)]
+            os.kill(child.pid, signal.SIGKILL)
+            told += list(child.stdout)
+            return int(told[-1])
+
+    last = await trio.to_thread.run_sync(until_killed)
+    async with trio.open_nursery() as nursery:
+        database = await open_database(nursery, path, NOTES)
+        (count,) = await database.read(lambda c: c.execute("SELECT count(*) FROM notes").fetchone())
+        assert count >= last + 1
+        nursery.cancel_scope.cancel()
+
+
+async def test_namespaces_hold_json_values(nursery: trio.Nursery) -> None:
+    drawers = Namespaces(await open_database(nursery, None))
+    assert await drawers.names() == []
+    await drawers.put("mainsail", "view", {"dark": True})
+    await drawers.put("mainsail", "view", {"dark": False})
+    await drawers.put("fluidd", "x", [1, None])
+    assert await drawers.names() == ["fluidd", "mainsail"]
+    assert await drawers.items("mainsail") == {"view": {"dark": False}}
+    assert await drawers.get("fluidd", "x") == [1, None]
+    assert await drawers.get("fluidd", "y", "default") == "default"
+    assert await drawers.delete("fluidd", "x")
+    assert not await drawers.delete("fluidd", "x")
+    assert await drawers.items("fluidd") == {}
