@@ -1,0 +1,239 @@
+"""Users: logging in and out, over requests and sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+import trio
+
+from tests.features.access.conftest import head
+from trio_moon.features.access import API_KEY_USER, TRUSTED_USER, Access, endpoints
+from trio_moon.kit.status_box import StatusView
+from trio_moon.model.errors import BadParams, MoonError, TooMany, Unauthorized
+from trio_moon.rpc.audience import Audience
+from trio_moon.rpc.caller import Caller, Session, Transport
+from trio_moon.rpc.packet import Packet
+from trio_moon.rpc.registry import Registry
+
+MakeAccess = Callable[..., Awaitable[Access]]
+
+
+class Letterbox:
+    """An outbox that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.payloads: list[bytes] = []
+
+    def event(self, packet: Packet) -> None:
+        self.payloads.append(packet.payload)
+
+    def status(self, news: StatusView, eventtime: float, packet: Packet) -> None:
+        self.payloads.append(packet.payload)
+
+    def close(self, reason: str) -> None:
+        self.payloads.append(reason.encode())
+
+
+async def call(access: Access, method: str, caller: Caller, **arguments: object) -> dict[str, object]:
+    registry = Registry()
+    registry.add(endpoints(access))
+    answer = await registry.call(registry.named(method), arguments, caller)
+    assert isinstance(answer, dict)
+    return answer
+
+
+def bearer(access: Access, token: object) -> Caller:
+    return access.guard.admit(head(authorization=f"Bearer {token}"))
+
+
+async def test_a_user_logs_in_is_known_by_the_token_and_logs_out(make_access: MakeAccess) -> None:
+    access = await make_access()
+    trusted = access.guard.admit(head(peer="192.168.1.5"))
+    created = await call(access, "access.post_user", trusted, username="ann", password="secret")
+    assert created["action"] == "user_created"
+    stranger = access.guard.admit(head("/access/login", verb="POST"))
+    welcome = await call(access, "access.login", stranger, username="ann", password="secret", source="moonraker")
+    assert (welcome["username"], welcome["action"], welcome["source"]) == ("ann", "user_logged_in", "moonraker")
+    ann = bearer(access, welcome["token"])
+    assert ann.user == "ann"
+    assert (await call(access, "access.get_user", ann))["username"] == "ann"
+    listed = (await call(access, "access.users.list", ann))["users"]
+    assert isinstance(listed, list)
+    assert [set(user) for user in listed] == [{"username", "source", "created_on"}]
+    assert await call(access, "access.logout", ann) == {"username": "ann", "action": "user_logged_out"}
+    with pytest.raises(Unauthorized):
+        bearer(access, welcome["token"])
+    with pytest.raises(Unauthorized):
+        await call(access, "access.refresh_jwt", stranger, refresh_token=welcome["refresh_token"])
+
+
+async def test_a_refresh_token_gives_a_new_access_token_and_nothing_else(make_access: MakeAccess) -> None:
+    access = await make_access()
+    trusted = access.guard.admit(head(peer="192.168.1.5"))
+    tokens = await call(access, "access.post_user", trusted, username="ann", password="secret")
+    expired = access.guard.admit(head("/access/refresh_jwt", verb="POST", authorization="Bearer a.b.c"))
+    fresh = await call(access, "access.refresh_jwt", expired, refresh_token=tokens["refresh_token"])
+    assert fresh["action"] == "user_jwt_refresh"
+    assert bearer(access, fresh["token"]).user == "ann"
+    with pytest.raises(Unauthorized):
+        bearer(access, tokens["refresh_token"])
+    with pytest.raises(Unauthorized):
+        await call(access, "access.refresh_jwt", expired, refresh_token=tokens["token"])
+
+
+@pytest.mark.parametrize("token", ["rubbish", "a.b.c", "..", "eyJhbGciOiJub25lIn0.e30.", "\u20ac.\u20ac.\u20ac"])
+async def test_rubbish_is_no_token(make_access: MakeAccess, token: str) -> None:
+    with pytest.raises(Unauthorized):
+        bearer(await make_access(), token)
+
+
+async def test_a_token_with_a_changed_name_is_refused(make_access: MakeAccess) -> None:
+    access = await make_access()
+    trusted = access.guard.admit(head(peer="192.168.1.5"))
+    ann = await call(access, "access.post_user", trusted, username="ann", password="secret")
+    bob = await call(access, "access.post_user", trusted, username="bob", password="secret")
+    header, _, signature = str(ann["token"]).split(".")
+    with pytest.raises(Unauthorized):
+        bearer(access, f"{header}.{str(bob['token']).split('.')[1]}.{signature}")
+
+
+async def test_users_and_key_survive_a_restart(make_access: MakeAccess) -> None:
+    access = await make_access()
+    trusted = access.guard.admit(head(peer="192.168.1.5"))
+    tokens = await call(access, "access.post_user", trusted, username="ann", password="secret")
+    key = access.api_key
+    again = await make_access()
+    assert again.api_key == key
+    assert bearer(again, tokens["token"]).user == "ann"
+    new = await again.renew_api_key()
+    assert new != key
+    with pytest.raises(Unauthorized):
+        again.guard.admit(head(x_api_key=key))
+
+
+async def test_wrong_logins_say_the_same_for_unknown_users_and_must_wait(make_access: MakeAccess) -> None:
+    access = await make_access()
+    await access.create_user(access.guard.admit(head(peer="192.168.1.5")), "ann", "secret")
+    stranger = access.guard.admit(head("/access/login", verb="POST"))
+    messages = set()
+    for name in ("ann", "nobody", "ann", "nobody", "ann"):
+        with pytest.raises(Unauthorized) as refused:
+            await access.log_in(stranger, name, "wrong", None)
+        messages.add(refused.value.message)
+    assert len(messages) == 1
+    with pytest.raises(TooMany, match="try again"):
+        await access.log_in(stranger, "ann", "secret", None)
+    elsewhere = access.guard.admit(head("/access/login", verb="POST", peer="203.0.113.77"))
+    assert (await access.log_in(elsewhere, "ann", "secret", None))["username"] == "ann"
+
+
+async def test_a_place_is_locked_out_after_the_configured_failures(make_access: MakeAccess) -> None:
+    access = await make_access("[authorization]\nmax_login_attempts: 2\n")
+    stranger = access.guard.admit(head("/access/login", verb="POST"))
+    for _ in range(2):
+        with pytest.raises(Unauthorized):
+            await access.log_in(stranger, "ann", "wrong", None)
+    with pytest.raises(TooMany, match="restarted"):
+        await access.log_in(stranger, "ann", "wrong", None)
+
+
+async def test_forced_logins_count_once_there_is_a_user(make_access: MakeAccess) -> None:
+    access = await make_access("[authorization]\nforce_logins: yes\ntrusted_clients: 192.168.1.0/24\n")
+    trusted = access.guard.admit(head(peer="192.168.1.5"))
+    assert trusted.user == TRUSTED_USER
+    assert (await call(access, "access.info", trusted))["login_required"] is False
+    await access.create_user(trusted, "ann", "secret")
+    visitor = access.guard.admit(head(peer="192.168.1.5"))
+    assert visitor.user is None
+    assert await call(access, "access.info", visitor) == {
+        "default_source": "moonraker",
+        "available_sources": ["moonraker"],
+        "login_required": True,
+        "trusted": False,
+    }
+    with pytest.raises(Unauthorized):
+        await call(access, "access.get_api_key", visitor)
+
+
+async def test_a_session_raises_its_rights_and_loses_them_with_the_logout(make_access: MakeAccess) -> None:
+    audience = Audience()
+    access = await make_access("", audience)
+    letters = Letterbox()
+    session = Session(letters)
+    audience.join(session)
+    tokens = await access.create_user(access.guard.admit(head(peer="192.168.1.5")), "ann", "secret")
+    caller = access.guard.admit(head("/websocket", transport=Transport.WEBSOCKET))
+    access.guard.admit_session(caller, session)
+    assert not caller.authorized
+    with pytest.raises(Unauthorized):
+        access.identify(caller, api_key="wrong")
+    access.identify(caller, api_key=access.api_key)
+    assert caller.user == API_KEY_USER
+    access.identify(caller, access_token=str(tokens["token"]))
+    assert caller.user == "ann"
+    await access.log_out(bearer(access, tokens["token"]))
+    assert caller.user != "ann"
+    assert not caller.authorized
+    assert b'"method":"notify_user_created","params":[{"username":"ann"}]' in letters.payloads[0]
+    assert b"notify_user_logged_out" in letters.payloads[1]
+    await access.log_in(caller, "ann", "secret", None)
+    assert caller.user == "ann"
+
+
+async def test_passwords_change_with_the_old_one_only(make_access: MakeAccess) -> None:
+    access = await make_access()
+    trusted = access.guard.admit(head(peer="192.168.1.5"))
+    tokens = await call(access, "access.post_user", trusted, username="ann", password="secret")
+    ann = bearer(access, tokens["token"])
+    with pytest.raises(BadParams):
+        await call(access, "access.user.password", ann, password="wrong", new_password="other")
+    changed = await call(access, "access.user.password", ann, password="secret", new_password="other")
+    assert changed == {"username": "ann", "action": "user_password_reset"}
+    with pytest.raises(Unauthorized):
+        await access.log_in(ann, "ann", "secret", None)
+    assert await access.log_in(ann, "ann", "other", None)
+
+
+async def test_what_users_cannot_do(make_access: MakeAccess) -> None:
+    access = await make_access()
+    trusted = access.guard.admit(head(peer="192.168.1.5"))
+    tokens = await call(access, "access.post_user", trusted, username="ann", password="secret")
+    ann = bearer(access, tokens["token"])
+    refused: list[tuple[str, Caller, dict[str, object]]] = [
+        ("access.post_user", trusted, {"username": "ann", "password": "x"}),
+        ("access.post_user", trusted, {"username": TRUSTED_USER, "password": "x"}),
+        ("access.post_user", trusted, {"username": "", "password": "x"}),
+        ("access.post_user", trusted, {"username": "bob", "password": ""}),
+        ("access.post_user", trusted, {"username": "bob"}),
+        ("access.delete_user", ann, {"username": "ann"}),
+        ("access.delete_user", ann, {"username": "nobody"}),
+        ("access.logout", trusted, {}),
+        ("access.user.password", trusted, {"password": "a", "new_password": "b"}),
+        ("access.login", trusted, {"username": "ann", "password": "secret", "source": "ldap"}),
+    ]
+    for method, caller, arguments in refused:
+        with pytest.raises(MoonError):
+            await call(access, method, caller, **arguments)
+    deleted = await call(access, "access.delete_user", trusted, username="ann")
+    assert deleted == {"username": "ann", "action": "user_deleted"}
+    with pytest.raises(Unauthorized):
+        bearer(access, tokens["token"])
+
+
+async def test_two_who_take_the_same_name_at_once_make_one_user(make_access: MakeAccess) -> None:
+    access = await make_access()
+    trusted = access.guard.admit(head(peer="192.168.1.5"))
+    outcomes: list[str] = []
+
+    async def create() -> None:
+        try:
+            await access.create_user(trusted, "ann", "secret")
+            outcomes.append("created")
+        except BadParams:
+            outcomes.append("refused")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(create)
+        nursery.start_soon(create)
+    assert sorted(outcomes) == ["created", "refused"]

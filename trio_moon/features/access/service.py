@@ -1,0 +1,198 @@
+"""Access: API key, one-shot tokens, users and sessions, and the guard that asks them."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import time
+import weakref
+from collections.abc import Mapping
+
+import trio
+
+from trio_moon.features.access.attempts import LoginAttempts
+from trio_moon.features.access.guard import Guard
+from trio_moon.features.access.networks import TrustedClients
+from trio_moon.features.access.one_shot import OneShotTokens
+from trio_moon.features.access.settings import SOURCES, AccessSettings
+from trio_moon.features.access.users import API_KEY_USER, NAMESPACE, RESERVED, KeyValues, Users
+from trio_moon.model.errors import BadParams, Unauthorized
+from trio_moon.rpc.audience import Audience
+from trio_moon.rpc.caller import Caller
+
+SECONDS_PER_DAY = 86400.0
+NAMES_PERIOD = 60.0
+
+
+class Access:
+    """The one who knows everybody. `guard` is what the front asks; sessions raise their rights by `identify`."""
+
+    def __init__(self, settings: AccessSettings, store: KeyValues, audience: Audience) -> None:
+        self._settings = settings
+        self._store = store
+        self._audience = audience
+        self._trusted = TrustedClients(settings.trusted_networks, settings.trusted_names)
+        self._one_shot = OneShotTokens()
+        self._attempts = LoginAttempts(settings.max_login_attempts)
+        self._users = Users(store, settings.login_timeout_days * SECONDS_PER_DAY)
+        self._api_key, self._key_created = secrets.token_hex(16), time.time()
+        self._began = time.time()
+        self._session_callers: weakref.WeakSet[Caller] = weakref.WeakSet()
+        self.guard = Guard(settings, self._trusted, self)
+
+    async def run(self, *, task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED) -> None:
+        """Read the key and the users, then keep the addresses of trusted names fresh."""
+        await self._load_api_key()
+        await self._users.load()
+        task_status.started()
+        while self._trusted.has_names:
+            await self._trusted.look_up_names()
+            await trio.sleep(NAMES_PERIOD)
+        await trio.sleep_forever()
+
+    async def _load_api_key(self) -> None:
+        kept = await self._store.get(NAMESPACE, "api_key")
+        if isinstance(kept, Mapping) and isinstance(kept.get("key"), str):
+            self._api_key, self._key_created = kept["key"], kept.get("created_on", self._began)
+        else:
+            await self._keep_api_key()
+
+    async def _keep_api_key(self) -> None:
+        record = {"key": self._api_key, "created_on": self._key_created}
+        await self._store.put(NAMESPACE, "api_key", record)
+
+    # what the guard asks
+
+    @property
+    def logins_forced(self) -> bool:
+        """Whether a trusted address isn't enough: once there is a user, if so configured."""
+        return self._settings.force_logins and bool(self._users)
+
+    def key_holder(self, api_key: str) -> str:
+        """`_API_KEY_USER_` for the right key; Unauthorized for any other."""
+        if self._settings.enable_api_key and hmac.compare_digest(api_key.encode(), self._api_key.encode()):
+            return API_KEY_USER
+        raise Unauthorized("Invalid API key")
+
+    def bearer(self, token: str) -> str:
+        """The user of an access token; the API key is taken for one too."""
+        if "." not in token:
+            return self.key_holder(token)
+        return self._users.bearer(token)
+
+    def redeem(self, one_shot: str, address: str | None) -> str | None:
+        """The user of a one-shot token, if it is still good and its user still there."""
+        user = self._one_shot.redeem(one_shot, address)
+        return user if user in RESERVED or (user is not None and user in self._users) else None
+
+    def remember(self, caller: Caller) -> None:
+        """Take the rights of this session back when its user logs out."""
+        self._session_callers.add(caller)
+
+    # sessions
+
+    def identify(self, caller: Caller, *, access_token: str | None = None, api_key: str | None = None) -> None:
+        """Raise a session's rights by credentials sent over it; Unauthorized if they are wrong."""
+        if access_token:
+            caller.user = self.bearer(access_token)
+        elif api_key:
+            caller.user = self.key_holder(api_key)
+
+    def _take_back(self, username: str) -> None:
+        for caller in list(self._session_callers):
+            if caller.user == username:
+                caller.user = self.guard.trusted_user(caller.address)
+
+    # the API
+
+    def info(self, caller: Caller) -> dict[str, object]:
+        """`access.info`."""
+        return {
+            "default_source": self._settings.default_source,
+            "available_sources": list(SOURCES),
+            "login_required": self.logins_forced,
+            "trusted": self.guard.trusted_user(caller.address) is not None,
+        }
+
+    def one_shot_token(self, caller: Caller) -> str:
+        """A token that makes one request as this caller."""
+        return self._one_shot.issue(caller.user or "", caller.address)
+
+    @property
+    def api_key(self) -> str:
+        """The key as it is now."""
+        return self._api_key
+
+    async def renew_api_key(self) -> str:
+        """A new key; the old one is worth nothing from now on, open sessions go on."""
+        self._api_key, self._key_created = secrets.token_hex(16), time.time()
+        await self._keep_api_key()
+        return self._api_key
+
+    def describe(self, username: str | None) -> dict[str, object]:
+        """A user as `access.get_user` shows it."""
+        user = self._users.find(username or "")
+        if user is not None:
+            return user.as_wire()
+        since = self._key_created if username == API_KEY_USER else self._began
+        return {"username": username, "source": self._settings.default_source, "created_on": since}
+
+    def listed_users(self) -> list[dict[str, object]]:
+        """All users."""
+        return self._users.listed()
+
+    async def log_in(self, caller: Caller, username: str, password: str, source: str | None) -> dict[str, object]:
+        """Check a password and answer with tokens; a session has the user's rights from now on."""
+        if source not in (None, *SOURCES):
+            raise BadParams(f"Invalid 'source': {source:.40}")
+        self._attempts.begin(caller.address, trio.current_time())
+        if not await self._users.password_is_right(username, password):
+            raise Unauthorized("Invalid username or password")
+        self._attempts.succeeded(caller.address)
+        return await self._welcome(caller, username, "user_logged_in")
+
+    async def create_user(self, caller: Caller, username: str, password: str) -> dict[str, object]:
+        """Add a user and log in as such."""
+        await self._users.create(username, password)
+        self._audience.announce("notify_user_created", {"username": username})
+        return await self._welcome(caller, username, "user_created")
+
+    async def _welcome(self, caller: Caller, username: str, action: str) -> dict[str, object]:
+        tokens = await self._users.log_in(username)
+        if caller.session is not None:
+            caller.user = username
+        return {**tokens, "action": action}
+
+    async def delete_user(self, caller: Caller, username: str) -> dict[str, object]:
+        """Remove a user, who mustn't be the caller."""
+        if username == caller.user:
+            raise BadParams(f"Cannot delete logged in user {username}")
+        await self._users.delete(username)
+        self._take_back(username)
+        self._audience.announce("notify_user_deleted", {"username": username})
+        return {"username": username, "action": "user_deleted"}
+
+    async def log_out(self, caller: Caller) -> dict[str, object]:
+        """End every login of the calling user."""
+        username = self._own_name(caller)
+        await self._users.log_out(username)
+        self._take_back(username)
+        self._audience.announce("notify_user_logged_out", {"username": username})
+        return {"username": username, "action": "user_logged_out"}
+
+    async def change_password(self, caller: Caller, old: str, new: str) -> dict[str, object]:
+        """Give the calling user a new password."""
+        username = self._own_name(caller)
+        self._attempts.begin(caller.address, trio.current_time())
+        await self._users.change_password(username, old, new)
+        self._attempts.succeeded(caller.address)
+        return {"username": username, "action": "user_password_reset"}
+
+    def refresh(self, refresh_token: str) -> dict[str, object]:
+        """A new access token."""
+        return {**self._users.refresh(refresh_token), "action": "user_jwt_refresh"}
+
+    def _own_name(self, caller: Caller) -> str:
+        if caller.user is None or caller.user not in self._users:
+            raise BadParams("this is for users who have logged in")
+        return caller.user
