@@ -48,6 +48,8 @@ class Connection:
         self._wire = Wire(stream, server.tls)
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=LARGEST_HEAD_BYTES)
         self._head: h11.Request | None = None
+        self._broke = False
+        """The real one's server hangs up, unannounced, after an answer of 500."""
 
     async def run(self) -> None:
         try:
@@ -107,7 +109,7 @@ class Connection:
         if exchange.finished and exchange.accepted and live_side is not None:
             await self._live(request, live_side, fault)
             return False
-        return exchange.finished and self._http.our_state is h11.DONE
+        return exchange.finished and not self._broke and self._http.our_state is h11.DONE
 
     def _apply(self, request: Request) -> Answer:
         if (refusal := self._server.refusal(request)) is not None:
@@ -117,13 +119,17 @@ class Connection:
             fits = in_api and LIVE_PATH.match(request.path) and "origin" not in request.headers
             return Answer(status=101) if fits else REFUSED_HANDSHAKE
         if in_api:
-            return self._server.answer(request)
+            answer = self._server.answer(request)
+            self._broke = answer.status == 500
+            return answer
         return PAGE if request.path.startswith(self._server.base_path or "/") else NOT_FOUND
 
     async def _live(self, request: Request, live_side: wsproto.WSConnection, fault: Fault) -> None:
         match = LIVE_PATH.match(request.path)
         topic = tuple(part for part in match.groups() if part is not None) if match else ()
         live = LiveSocket(self._wire, live_side, topic)
+        if isinstance(fault, LiveFault):
+            fault.begin(live)
         self._server.live.append(live)
         try:
             async with trio.open_nursery() as nursery:

@@ -15,7 +15,7 @@ websocket that was accepted:
 
     Mute, GarbageFrames, NonJsonText, CloseAtOnce, ResetOnceOpen, PingWhileClosing
 
-A fault of your own: subclass Fault and write `strike`, or LiveFault and `play`.
+A fault of your own: subclass Fault and write `strike`, or LiveFault and `begin` or `play`.
 """
 
 import fnmatch
@@ -266,8 +266,11 @@ class HugeBody(Fault):
 class LiveFault(Fault):
     """Something that goes wrong with a websocket after the handshake."""
 
+    def begin(self, live: LiveSocket) -> None:
+        """Spoil this websocket before the client's first word is read."""
+
     async def play(self, live: LiveSocket) -> None:
-        """Spoil this websocket; it is served meanwhile and afterwards."""
+        """Spoil this websocket while it is served."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -275,6 +278,10 @@ class Mute(LiveFault):
     """The connection stays, and nothing comes any more: no events, no pings, no pongs."""
 
     after: float = 0.0
+
+    def begin(self, live: LiveSocket) -> None:
+        if self.after <= 0:
+            live.mute()
 
     async def play(self, live: LiveSocket) -> None:
         await trio.sleep(self.after)
@@ -287,7 +294,7 @@ class GarbageFrames(LiveFault):
 
     data: bytes = RESERVED_FRAMES
 
-    async def play(self, live: LiveSocket) -> None:
+    def begin(self, live: LiveSocket) -> None:
         live.send_raw(self.data)
 
 
@@ -297,7 +304,7 @@ class NonJsonText(LiveFault):
 
     texts: tuple[str, ...] = ("{", "null", "[1]", '"x"', '{"resource": "spool"}', "")
 
-    async def play(self, live: LiveSocket) -> None:
+    def begin(self, live: LiveSocket) -> None:
         for text in self.texts:
             live.send_text(text)
 
@@ -308,7 +315,7 @@ class CloseAtOnce(LiveFault):
 
     code: int = 1011
 
-    async def play(self, live: LiveSocket) -> None:
+    def begin(self, live: LiveSocket) -> None:
         live.close(self.code)
 
 
@@ -329,5 +336,5 @@ class PingWhileClosing(LiveFault):
 
     pings: int = 2
 
-    async def play(self, live: LiveSocket) -> None:
+    def begin(self, live: LiveSocket) -> None:
         live.pings_while_closing = self.pings

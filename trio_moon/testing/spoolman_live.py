@@ -11,6 +11,7 @@ from wsproto.frame_protocol import CloseReason
 from trio_moon.testing.spoolman_wire import ClientLeft, Wire
 
 OUTGOING_FRAMES = 10_000
+LAST_FRAMES_WITHIN = 1.0
 HEALTHY_AFTER = 0.5
 """The real one looks at what clients say twice a second."""
 HEALTHY = json.dumps({"status": "healthy"}, separators=(",", ":"))
@@ -70,27 +71,30 @@ class LiveSocket:
 
     async def run(self, first: bytes, ping_every: float, pong_within: float) -> None:
         """Serve this websocket until either side has left."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._write)
-            nursery.start_soon(self._answer_texts)
-            nursery.start_soon(self._keep_pinging, ping_every, pong_within)
-            await self._read(first)
-            nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as writer:
+            writer.start_soon(self._write)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._answer_texts)
+                nursery.start_soon(self._keep_pinging, ping_every, pong_within)
+                await self._read(first)
+                nursery.cancel_scope.cancel()
+            self._closing = True
+            self._send_frames.close()
+            writer.cancel_scope.deadline = trio.current_time() + LAST_FRAMES_WITHIN
 
     async def _read(self, data: bytes) -> None:
         while True:
             if data:
                 try:
                     self._protocol.receive_data(data)
-                    for event in self._protocol.events():
-                        if await self._handle(event):
-                            return
+                    if any([self._handle(event) for event in self._protocol.events()]):
+                        return
                 except wsproto.utilities.RemoteProtocolError:
                     return
             if not (data := await self._wire.receive()):
                 return
 
-    async def _handle(self, event: wsproto.events.Event) -> bool:
+    def _handle(self, event: wsproto.events.Event) -> bool:
         """Handle what the client said; true when it was the last thing."""
         if isinstance(event, wsproto.events.TextMessage):
             self.received.append(event.data)
@@ -101,19 +105,15 @@ class LiveSocket:
         elif isinstance(event, wsproto.events.Ping) and not self._muted:
             self._put(self._protocol.send(event.response()))
         elif isinstance(event, wsproto.events.CloseConnection) and not self._muted:
-            await self._answer_close(event)
+            self._answer_close(event)
             return True
         return False
 
-    async def _answer_close(self, event: wsproto.events.CloseConnection) -> None:
-        frames = PING_FRAME * self.pings_while_closing
+    def _answer_close(self, event: wsproto.events.CloseConnection) -> None:
+        self._put(PING_FRAME * self.pings_while_closing)
         if not self._closing:
-            frames += self._protocol.send(event.response())
+            self._put(self._protocol.send(event.response()))
         self._closing = True
-        try:
-            await self._wire.send(frames)
-        except ClientLeft:
-            return
 
     async def _write(self) -> None:
         async for data in self._receive_frames:
@@ -143,3 +143,5 @@ class LiveSocket:
             self._send_frames.send_nowait(data)
         except trio.WouldBlock:
             self.reset()
+        except trio.ClosedResourceError:
+            return
