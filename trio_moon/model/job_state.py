@@ -1,0 +1,153 @@
+"""What becomes of a print: Klipper's `print_stats`, again and again, turned into the events of a job. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+Stats = Mapping[str, object]
+"""A `print_stats` object at one moment; it never changes afterwards."""
+
+ENDED = frozenset({"complete", "cancelled", "error"})
+NO_STATS: Stats = MappingProxyType({})
+LONGEST = 1e12
+"""Seconds; a larger number is some mistake."""
+
+
+@dataclass(frozen=True)
+class JobEvent:
+    """A step in the life of a print job, with what Klipper told just before and what it tells now.
+
+    `name` is started, paused, resumed, complete, cancelled, error or standby, or a state that only a fork of
+    Klipper's knows. A `started` while a job is open means that nobody saw how the former one ended.
+    `reason` is `klippy_shutdown` or `klippy_disconnect` where an error has no other.
+    """
+
+    name: str
+    previous: Stats
+    stats: Stats
+    reason: str = ""
+
+    @property
+    def filename(self) -> str:
+        """The printed file, relative to the `gcodes` root."""
+        return text_of(self.stats, "filename")
+
+    @property
+    def ends_job(self) -> bool:
+        """Whether the job is over with this event."""
+        return self.name in ENDED
+
+
+def freeze(stats: Mapping[str, object]) -> Stats:
+    """A copy that later updates and careless readers can't change."""
+    return MappingProxyType({k: freeze(v) if isinstance(v, Mapping) else v for k, v in stats.items()})
+
+
+def thaw(stats: Stats) -> dict[str, object]:
+    """The same as plain dicts, for JSON and for templates."""
+    return {key: thaw(value) if isinstance(value, Mapping) else value for key, value in stats.items()}
+
+
+def text_of(stats: Stats, field: str) -> str:
+    """A field that should be text; "" where it is none."""
+    value = stats.get(field)
+    return value if isinstance(value, str) else ""
+
+
+def seconds_of(stats: Stats, field: str) -> float:
+    """A field that should be a number; 0 where it is none, or isn't finite."""
+    value = stats.get(field)
+    return float(value) if isinstance(value, (int, float)) and abs(value) < LONGEST else 0.0
+
+
+class JobState:
+    """Remembers the present job and says what each news of it means."""
+
+    def __init__(self) -> None:
+        self._stats = NO_STATS
+        self._open = False
+        self._shut_down = False
+        self._interrupted = NO_STATS  # the job that Klipper took away with it
+
+    @property
+    def stats(self) -> Stats:
+        """The last `print_stats`; empty while Klipper is away."""
+        return self._stats
+
+    @property
+    def job_open(self) -> bool:
+        """Whether a job is being printed or is paused."""
+        return self._open
+
+    def update(self, news: Mapping[str, object], connected_for: float = 0.0) -> list[JobEvent]:
+        """Take over the whole present `print_stats`, and return what has happened since the last time.
+
+        `connected_for` matters for the first news after Klipper came: a print that is younger than the connection
+        has begun before our eyes.
+        """
+        state = text_of(news, "state")
+        if not state or self._shut_down:
+            return []
+        before, self._stats = self._stats, freeze(news)
+        was = text_of(before, "state")
+        if not was:
+            return self._first_look(state, connected_for)
+        if state != was or ((self._open or state in ENDED) and not _same_job(before, self._stats)):
+            return self._step(before, state)
+        return []
+
+    def klippy_shut_down(self, message: str) -> list[JobEvent]:
+        """Klipper has stopped the machine: an open job has failed, whatever its `print_stats` say from now on."""
+        self._shut_down = True
+        return self._fail(message, "klippy_shutdown")
+
+    def klippy_lost(self, message: str) -> list[JobEvent]:
+        """Klipper is gone, and what it told with it. A job that turns out to go on will be `resumed`."""
+        events = self._fail(message, "klippy_disconnect")
+        self._interrupted = events[0].previous if events else NO_STATS
+        self._stats, self._shut_down = NO_STATS, False
+        return events
+
+    # how
+
+    def _first_look(self, state: str, connected_for: float) -> list[JobEvent]:
+        interrupted, self._interrupted = self._interrupted, NO_STATS
+        self._open = state in ("printing", "paused")
+        if not self._open and state not in ENDED:
+            return []
+        if interrupted and _same_job(interrupted, self._stats):
+            return [JobEvent("resumed" if state == "printing" else state, interrupted, self._stats)]
+        if state == "printing" and seconds_of(self._stats, "total_duration") < connected_for:
+            return [JobEvent("started", NO_STATS, self._stats)]
+        return []
+
+    def _step(self, before: Stats, state: str) -> list[JobEvent]:
+        events: list[JobEvent] = []
+        if state == "standby":
+            if self._open:  # SDCARD_RESET_FILE: the job was given up
+                events.append(JobEvent("cancelled", before, freeze({**before, "state": "cancelled"})))
+            self._open = False
+        elif state in ("printing", "paused") or state in ENDED:
+            if not self._open or not _same_job(before, self._stats):  # it may have begun and ended within one update
+                events.append(JobEvent("started", before, freeze({**self._stats, "state": "printing"})))
+            self._open = state not in ENDED
+        if state != "printing":
+            events.append(JobEvent(state, events[-1].stats if events else before, self._stats))
+        elif not events:
+            events.append(JobEvent("resumed", before, self._stats))
+        return events
+
+    def _fail(self, message: str, reason: str) -> list[JobEvent]:
+        if not self._open:
+            return []
+        self._open = False
+        before = self._stats
+        self._stats = freeze({**before, "state": "error", "message": message})
+        return [JobEvent("error", before, self._stats, reason)]
+
+
+def _same_job(before: Stats, after: Stats) -> bool:
+    older, newer = seconds_of(before, "total_duration"), seconds_of(after, "total_duration")
+    return text_of(before, "filename") == text_of(after, "filename") and newer >= older
