@@ -1,10 +1,6 @@
-"""The same files read the same: Moonraker's own reader and ours on a heap of shuffled lines.
-
-Runs where TRIO_MOON_MOONRAKER_PYTHON names a Python in which Moonraker is installed.
-"""
+"""The same files read the same: Moonraker's own reader and ours on a heap of shuffled lines."""
 
 import json
-import os
 import random
 import subprocess
 from pathlib import Path
@@ -13,7 +9,6 @@ import pytest
 
 from trio_moon.config import Document
 
-PYTHON = os.environ.get("TRIO_MOON_MOONRAKER_PYTHON", "")
 FILES = 600
 LINES = [
     "[server]",
@@ -61,19 +56,18 @@ def read(path):
 print(json.dumps([read(path) for path in sorted(pathlib.Path(sys.argv[1]).glob("*.txt"))]))
 """
 
-pytestmark = [
-    pytest.mark.peer,
-    pytest.mark.skipif(not PYTHON, reason="TRIO_MOON_MOONRAKER_PYTHON names no Python with Moonraker"),
-]
+pytestmark = pytest.mark.peer
 
 
-def test_what_moonraker_reads_we_read_and_what_it_refuses_is_a_problem(tmp_path: Path) -> None:
+def test_what_moonraker_reads_we_read_and_what_it_refuses_is_a_problem(moonraker_bin: Path, tmp_path: Path) -> None:
     chance = random.Random(7125)
     (tmp_path / "inc.conf").write_text("[server]\nport: 9\n[inc]\nz: 1\n")
     paths = [tmp_path / f"{number:04}.txt" for number in range(FILES)]
     for path in paths:
         path.write_text("\n".join(["[s]", *chance.choices(LINES, k=chance.randrange(8)), ""]), encoding="utf-8")
-    done = subprocess.run([PYTHON, "-c", READ_ALL, tmp_path], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(
+        [moonraker_bin / "python", "-c", READ_ALL, tmp_path], capture_output=True, text=True, timeout=120, check=True
+    )
     theirs = json.loads(done.stdout)
     assert len(theirs) == FILES
     assert 100 < theirs.count(None) < FILES - 100, "a test of both outcomes"

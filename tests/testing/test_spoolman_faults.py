@@ -5,6 +5,7 @@ import pytest
 import trio
 from trio_websocket import DisconnectionTimeout, open_websocket_url
 
+from tests.testing.websocket_bytes import CLIENT_CLOSE, CLIENT_PING, HANDSHAKE, SERVER_PONG
 from trio_moon.testing.spoolman import MockSpoolman
 from trio_moon.testing.spoolman_faults import (
     AnswerLate,
@@ -128,15 +129,6 @@ async def test_a_dripping_answer_takes_its_time(mock_spoolman: MockSpoolman) -> 
     with mock_spoolman.fault("PUT", "*", Drip()), trio.move_on_after(PATIENCE) as patience:
         await use(mock_spoolman, patience=LONG)
     assert patience.cancelled_caught
-
-
-HANDSHAKE = (
-    b"GET /api/v1/spool HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dHJpb19tb29uX3Rlc3RzIQ==\r\n\r\n"
-)
-CLIENT_CLOSE = b"\x88\x80\x00\x00\x00\x00"
-CLIENT_PING = b"\x89\x80\x00\x00\x00\x00"
-SERVER_PONG = b"\x8a\x00"
 
 
 async def raw_live(spoolman: MockSpoolman, words: bytes = b"", patience: float = 10) -> tuple[bytes, bytes, str]:

@@ -20,7 +20,8 @@ Paths in faults are those below /api/v1 with shell wildcards; the method "WS" me
 """
 
 import base64
-from collections.abc import Iterator, Mapping
+import socket
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from ssl import SSLContext
@@ -34,6 +35,7 @@ from trio_moon.testing.spoolman_live import LiveSocket
 from trio_moon.testing.spoolman_messages import API_ROOT, Answer, Request, compact_json
 from trio_moon.testing.spoolman_store import Filament, Json, Spool, SpoolStore, Use, Vendor, wire_time
 
+BACKLOG = 128
 PING_EVERY = 20.0
 PONG_WITHIN = 20.0
 KEEP_ALIVE = 5.0
@@ -82,6 +84,7 @@ class MockSpoolman:
         self._wanted.set()
         self._listening = trio.Event()
         self._away = trio.Event()
+        self._away.set()
         self._serving = trio.CancelScope()
         self._news = trio.lowlevel.ParkingLot()
 
@@ -126,7 +129,14 @@ class MockSpoolman:
 
     async def wait_uses(self, count: int) -> None:
         """Wait until so many uses have been applied."""
-        while len(self.uses) < count:
+        await self.wait_until(lambda: len(self.uses) >= count)
+
+    async def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait until this holds; it is looked at after each request, change and coming or going of a websocket.
+
+        For example `await spoolman.wait_until(lambda: len(spoolman.live) == 1)`.
+        """
+        while not condition():
             await self._news.park()
 
     def add_vendor(self, name: str = "Moonshot", *, empty_spool_weight: float | None = None) -> Vendor:
@@ -188,24 +198,36 @@ class MockSpoolman:
 
     async def run(self, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; started (with the url) once it listens."""
-        while True:
-            await self._wanted.wait()
-            await self._serve(task_status)
-            task_status = trio.TASK_STATUS_IGNORED
-
-    async def _serve(self, task_status: trio.TaskStatus[str]) -> None:
-        listeners = await trio.open_tcp_listeners(self.port, host=self.host)
-        self.port = listeners[0].socket.getsockname()[1]
-        self._away = trio.Event()
+        place = self._take_port()
         try:
-            with trio.CancelScope() as self._serving:
-                async with trio.open_nursery() as connections:
-                    await connections.start(trio.serve_listeners, self._connection, listeners)
-                    self._listening.set()
-                    task_status.started(self.url)
+            while True:
+                await self._wanted.wait()
+                await self._serve(place, task_status)
+                task_status = trio.TASK_STATUS_IGNORED
+                place = self._take_port()
+                self._away.set()
         finally:
-            self._listening = trio.Event()
-            self._away.set()
+            place.close()
+
+    def _take_port(self) -> socket.socket:
+        """Keep the port for us; connections to it are refused until somebody listens."""
+        place = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET)
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        place.bind((self.host, self.port))
+        self.port = place.getsockname()[1]
+        place.setblocking(False)
+        return place
+
+    async def _serve(self, place: socket.socket, task_status: trio.TaskStatus[str]) -> None:
+        self._away = trio.Event()
+        place.listen(BACKLOG)
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(place))
+        with trio.CancelScope() as self._serving:
+            async with trio.open_nursery() as connections:
+                await connections.start(trio.serve_listeners, self._connection, [listener])
+                self._listening.set()
+                task_status.started(self.url)
+        self._listening = trio.Event()
 
     async def go_away(self) -> None:
         """Vanish: every connection is closed and new ones are refused. The ledger stays."""
@@ -226,6 +248,18 @@ class MockSpoolman:
     def note(self, request: Request) -> None:
         """Write down that a request has arrived."""
         self.requests.append(request)
+        self._news.unpark_all()
+
+    @contextmanager
+    def listening(self, live: LiveSocket) -> Iterator[None]:
+        """Send events to this websocket for the length of the block."""
+        self.live.append(live)
+        self._news.unpark_all()
+        try:
+            yield
+        finally:
+            self.live.remove(live)
+            self._news.unpark_all()
 
     def find_fault(self, request: Request) -> Fault | None:
         """The fault that strikes this request, if any."""

@@ -1,6 +1,7 @@
 """MockSpoolman's side of one TCP connection: HTTP/1.1 requests, one of which may become a websocket."""
 
 import re
+from contextlib import AbstractContextManager
 from ssl import SSLContext
 from typing import Protocol
 
@@ -29,9 +30,10 @@ class Server(Protocol):
     ping_every: float
     pong_within: float
     keep_alive: float
-    live: list[LiveSocket]
 
     def note(self, request: Request) -> None: ...
+
+    def listening(self, live: LiveSocket) -> AbstractContextManager[None]: ...
 
     def find_fault(self, request: Request) -> Fault | None: ...
 
@@ -130,13 +132,10 @@ class Connection:
         live = LiveSocket(self._wire, live_side, topic)
         if isinstance(fault, LiveFault):
             fault.begin(live)
-        self._server.live.append(live)
-        try:
+        with self._server.listening(live):
             async with trio.open_nursery() as nursery:
                 if isinstance(fault, LiveFault):
                     nursery.start_soon(fault.play, live)
                 first, _ = self._http.trailing_data
                 await live.run(first, self._server.ping_every, self._server.pong_within)
                 nursery.cancel_scope.cancel()
-        finally:
-            self._server.live.remove(live)
