@@ -30,11 +30,11 @@ class _Waiting:
 class Calls:
     """The requests that wait for an answer on one connection after another."""
 
-    def __init__(self) -> None:
+    def __init__(self, away_because: Callable[[], str]) -> None:
+        self._away_because = away_because
         self._ids = itertools.count(1)
         self._waiting: dict[int, _Waiting] = {}
         self._send: Callable[[bytes], None] | None = None
-        self._away = "not connected yet"
 
     @property
     def waiting(self) -> int:
@@ -47,7 +47,7 @@ class Calls:
 
     def disconnect(self, reason: str) -> None:
         """Everybody who waits gets KlippyAway, and new requests too."""
-        self._send, self._away = None, reason
+        self._send = None
         waiting, self._waiting = self._waiting, {}
         for slot in waiting.values():
             slot.fail(KlippyAway(f"Klipper went away: {reason}"))
@@ -59,7 +59,7 @@ class Calls:
         A cancelled caller leaves; Klipper's late answer is then dropped.
         """
         if self._send is None:
-            raise KlippyAway(f"Klipper is not connected: {self._away}")
+            raise KlippyAway(f"Klipper is not connected: {self._away_because()}")
         call_id = next(self._ids)
         slot = self._waiting[call_id] = _Waiting()
         try:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-import msgspec
 import trio
 
 from trio_moon import __version__
@@ -20,8 +19,9 @@ from trio_moon.model.events import ConsoleLine, KlippyConnected, KlippyEvent, Kl
 from trio_moon.printer.calls import CALL_TIMEOUT, Calls
 from trio_moon.printer.codec import ABSENT, Message
 from trio_moon.printer.link import KlippyLink, open_link
-from trio_moon.printer.mirror import PrinterMirror
-from trio_moon.printer.subscriptions import Subscriptions, Wanted, as_wire, merge
+from trio_moon.printer.status_feed import METHOD as STATUS_METHOD
+from trio_moon.printer.status_feed import StatusFeed, StatusUpdate, parse_status
+from trio_moon.printer.subscriptions import Wanted
 from trio_moon.rpc.audience import Audience
 from trio_moon.rpc.caller import Session
 
@@ -34,18 +34,10 @@ STATE_POLL = Pauses(first=0.1, longest=1.0)
 """How often to ask for the state while Klipper is starting or stands in an error."""
 CONSOLE_BUFFER = 4096
 
+_WE_ARE = {"program": "trio_moon", "version": __version__}
+
 Params = dict[str, object]
 Listener = Callable[[Params], None]
-
-
-class StatusUpdate(msgspec.Struct):
-    """Objects with their (changed) fields, at a moment of Klipper's clock."""
-
-    status: Status
-    eventtime: float = 0.0
-
-
-_decode_update = msgspec.json.Decoder(StatusUpdate).decode
 
 
 class Printer:
@@ -54,19 +46,15 @@ class Printer:
     def __init__(self, socket_path: Path, audience: Audience) -> None:
         self._socket_path = socket_path
         self._audience = audience
-        self._calls = Calls()
         self._link: KlippyLink | None = None
         self._link_state = LinkState()
-        self._needs: Wanted = {"webhooks": None}
-        self._subscribed: Wanted = {}
-        self._held: list[StatusUpdate] | None = None
-        self._listeners: dict[str, Callable[[Raw], None]] = {"process_status_update": self._on_status_update}
-        self.listen("process_gcode_response", self._on_gcode_response)
+        self._calls = Calls(lambda: self.away_because)
+        self._feed = StatusFeed(self._calls, self._watch_webhooks)
         self._remote_methods: set[str] = set()
-        self._wishes_changed = trio.Event()
-        self._subscribing = trio.Lock()
-        self.mirror = PrinterMirror()
-        self.subscriptions = Subscriptions()
+        self._listeners: dict[str, Callable[[Raw], None]] = {STATUS_METHOD: self._feed.receive}
+        self.listen("process_gcode_response", self._on_gcode_response)
+        self.mirror = self._feed.mirror
+        self.subscriptions = self._feed.subscriptions
         self.events: Topic[KlippyEvent] = Topic()
         self.console: Topic[ConsoleLine] = Topic(CONSOLE_BUFFER)
         self.state = "disconnected"
@@ -83,8 +71,7 @@ class Printer:
 
     def need(self, objects: Wanted) -> None:
         """Keep these objects in the mirror whether or not a client wants them."""
-        self._needs = merge([self._needs, objects])
-        self._wishes_changed.set()
+        self._feed.need(objects)
 
     def listen(self, method: str, listener: Listener) -> None:
         """Call `listener` with the parameters of each message of this method. It runs inside the reader: no waiting."""
@@ -135,7 +122,7 @@ class Printer:
     async def query(self, objects: Mapping[str, list[str] | None]) -> tuple[Status, float]:
         """The state of some objects at this moment, and Klipper's event time."""
         answer = await self._calls.request("objects/query", {"objects": objects})
-        update = _decode_status(answer)
+        update = parse_status(answer)
         return update.status, update.eventtime
 
     async def run_gcode(self, script: str) -> Raw:
@@ -166,7 +153,7 @@ class Printer:
             raise KlippyAway(f"Klipper is not connected: {self.away_because}")
         self.subscriptions.set(session, wanted)
         try:
-            await self._cover_wishes()
+            await self._feed.cover_wishes()
         except BaseException:
             self.subscriptions.drop(session)
             raise
@@ -175,7 +162,7 @@ class Printer:
     def forget(self, session: Session) -> None:
         """A client has left: its wishes end with it."""
         self.subscriptions.drop(session)
-        self._wishes_changed.set()
+        self._feed.wishes_changed()
 
     # --- life
 
@@ -208,9 +195,7 @@ class Printer:
         self._calls.disconnect(reason)
         self.state, self.state_message, self.info = "disconnected", reason, {}
         self.endpoints = frozenset()
-        self._subscribed, self._held = {}, None
-        self.mirror.clear()
-        self.subscriptions.clear()
+        self._feed.clear()
         if was_connected:
             self.events.publish(KlippyLost(reason))
             self._audience.announce("notify_klippy_disconnected")
@@ -218,23 +203,21 @@ class Printer:
     async def _accompany(self, connected: Callable[[], None]) -> None:
         """Greet Klipper, wait until it is ready, then keep our subscription what the clients wish."""
         try:
-            await self._greet()
+            self.info = await self.ask("info", {"client_info": _WE_ARE}, deadline=GREETING_TIMEOUT)
             connected()
+            await self._introduce()
             await self._become_ready()
         except MoonError as error:
             raise PeerLost(error.message) from error
         while True:
-            await self._wishes_changed.wait()
+            await self._feed.wait_wishes_changed()
             await trio.sleep(1)  # clients that reload a page leave and return: wait for the new wish
             try:
-                await self._cover_wishes()
+                await self._feed.cover_wishes()
             except MoonError as error:
                 logger.warning("Klipper refused our subscription: %s", error)
 
-    async def _greet(self) -> None:
-        self.info = await self.ask(
-            "info", {"client_info": {"program": "trio_moon", "version": __version__}}, deadline=GREETING_TIMEOUT
-        )
+    async def _introduce(self) -> None:
         offered = (await self.ask("list_endpoints", deadline=GREETING_TIMEOUT)).get("endpoints")
         self.endpoints = frozenset(map(str, offered)) if isinstance(offered, list) else frozenset()
         for name in sorted(self._remote_methods):
@@ -252,7 +235,7 @@ class Printer:
             await trio.sleep(STATE_POLL(asked))
             self.info = await self.ask("info", deadline=GREETING_TIMEOUT)
             self._take_state()
-        await self._cover_wishes()
+        await self._feed.cover_wishes()
         if self.info.get("state") == "ready" and self.state != "shutdown":
             self.state = "ready"
             process_id = self.info.get("process_id")
@@ -270,27 +253,6 @@ class Printer:
         if self.state != was:
             logger.info("Klipper: %s (%s)", state, " ".join(self.state_message.split()))
 
-    async def _cover_wishes(self) -> None:
-        """Make Klipper's subscription cover what everybody wants. Its answer is merged before later updates."""
-        async with self._subscribing:
-            self._wishes_changed = trio.Event()
-            merged = merge([self._needs, *self.subscriptions.wishes()])
-            if merged == self._subscribed:
-                return
-            self._held = []
-            try:
-                params = {
-                    "objects": as_wire(merged),
-                    "response_template": {"method": "process_status_update"},
-                }
-                answer = _decode_status(await self.request("objects/subscribe", params))
-                self._subscribed = merged
-                self._apply(answer)
-            finally:
-                held, self._held = self._held or [], None
-                for update in held:
-                    self._apply(update)
-
     # --- messages, inside the reader
 
     def _handle(self, message: Message) -> None:
@@ -306,17 +268,8 @@ class Printer:
         except Exception:
             logger.exception("a message of Klipper's (%s) could not be handled", message.method)
 
-    def _on_status_update(self, params: Raw) -> None:
-        update = _decode_status(params)
-        if self._held is not None:
-            self._held.append(update)
-        else:
-            self._apply(update)
-
-    def _apply(self, update: StatusUpdate) -> None:
-        self.mirror.merge(update.status, update.eventtime)
-        self.subscriptions.distribute(update.status, update.eventtime)
-        webhooks = update.status.get("webhooks")
+    def _watch_webhooks(self, changes: Status) -> None:
+        webhooks = changes.get("webhooks")
         if webhooks is not None and webhooks.get("state") == "shutdown" and self.state == "ready":
             self._note_shutdown()
 
@@ -331,10 +284,3 @@ class Printer:
         text = str(params.get("response", ""))
         self.console.publish(ConsoleLine(text, time.time(), "response"))
         self._audience.announce("notify_gcode_response", text)
-
-
-def _decode_status(raw: Raw) -> StatusUpdate:
-    try:
-        return _decode_update(raw)
-    except msgspec.DecodeError as error:
-        raise PeerError(f"Klipper sent a status that can't be read: {error}") from None

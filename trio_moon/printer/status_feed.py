@@ -1,0 +1,103 @@
+"""One subscription towards Klipper that covers everybody's wishes; its updates go to the mirror and to the clients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import trio
+
+from trio_moon.kit.json_codec import Raw
+from trio_moon.kit.status_box import Status
+from trio_moon.model.errors import PeerError
+from trio_moon.printer.calls import Calls
+from trio_moon.printer.mirror import PrinterMirror
+from trio_moon.printer.subscriptions import Subscriptions, Wanted, as_wire, merge
+
+METHOD = "process_status_update"
+
+
+class StatusUpdate(msgspec.Struct):
+    """Objects with their (changed) fields, at a moment of Klipper's clock."""
+
+    status: Status
+    eventtime: float = 0.0
+
+
+_decode = msgspec.json.Decoder(StatusUpdate).decode
+
+
+def parse_status(raw: Raw) -> StatusUpdate:
+    """The objects in an answer or a message of Klipper's; PeerError when they can't be read."""
+    try:
+        return _decode(raw)
+    except msgspec.DecodeError as error:
+        raise PeerError(f"Klipper sent a status that can't be read: {error}") from None
+
+
+class StatusFeed:
+    """Keeps Klipper's subscription what the rooms need and the clients wish."""
+
+    def __init__(self, calls: Calls, updated: Callable[[Status], None]) -> None:
+        """`updated` is called with the changes of each update, after everybody else has been told."""
+        self._calls = calls
+        self._updated = updated
+        self._needs: Wanted = {"webhooks": None}
+        self._subscribed: Wanted = {}
+        self._held: list[StatusUpdate] | None = None
+        self._changing = trio.Lock()
+        self._wishes_changed = trio.Event()
+        self.mirror = PrinterMirror()
+        self.subscriptions = Subscriptions()
+
+    def need(self, objects: Wanted) -> None:
+        """Keep these objects in the mirror whether or not a client wants them."""
+        self._needs = merge([self._needs, objects])
+        self.wishes_changed()
+
+    def wishes_changed(self) -> None:
+        """Somebody wants more or less than before: have the subscription looked at soon."""
+        self._wishes_changed.set()
+
+    async def wait_wishes_changed(self) -> None:
+        """Wait until the subscription may no longer fit."""
+        await self._wishes_changed.wait()
+
+    async def cover_wishes(self) -> None:
+        """Make Klipper's subscription cover what everybody wants.
+
+        An update that overtakes the answer is held back until the answer has been merged.
+        """
+        async with self._changing:
+            self._wishes_changed = trio.Event()
+            wanted = merge([self._needs, *self.subscriptions.wishes()])
+            if wanted == self._subscribed:
+                return
+            self._held = []
+            try:
+                params = {"objects": as_wire(wanted), "response_template": {"method": METHOD}}
+                self._apply(parse_status(await self._calls.request("objects/subscribe", params)))
+                self._subscribed = wanted
+            finally:
+                held, self._held = self._held or [], None
+                for update in held:
+                    self._apply(update)
+
+    def receive(self, params: Raw) -> None:
+        """An update has come."""
+        update = parse_status(params)
+        if self._held is not None:
+            self._held.append(update)
+        else:
+            self._apply(update)
+
+    def clear(self) -> None:
+        """Klipper is gone, and every wish with it: clients subscribe again when it is back."""
+        self._subscribed, self._held = {}, None
+        self.mirror.clear()
+        self.subscriptions.clear()
+
+    def _apply(self, update: StatusUpdate) -> None:
+        self.mirror.merge(update.status, update.eventtime)
+        self.subscriptions.distribute(update.status, update.eventtime)
+        self._updated(update.status)
