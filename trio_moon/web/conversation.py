@@ -1,0 +1,72 @@
+"""One session's calls, whatever it is connected by: answered at once, or by a task when they have to wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+from trio_moon.rpc.caller import Caller
+from trio_moon.rpc.jsonrpc import JsonRpc, Later
+from trio_moon.web.outlet import Outlet
+
+
+class Conversation:
+    """Hears messages and writes the framed answers into the outlet."""
+
+    def __init__(
+        self,
+        jsonrpc: JsonRpc,
+        caller: Caller,
+        outlet: Outlet,
+        framing: Callable[[bytes], bytes],
+        nursery: trio.Nursery,
+        most_waiting: int,
+    ) -> None:
+        self._jsonrpc = jsonrpc
+        self._caller = caller
+        self._outlet = outlet
+        self._framing = framing
+        self._nursery = nursery
+        self._most_waiting = most_waiting
+        self._waiting = 0
+        self._some_answered = trio.Event()
+
+    async def hear(self, messages: list[bytes | str]) -> None:
+        """Answer what came with one read, with one send for all answers that needn't wait.
+
+        Comes back late when the client must first read, or has too many calls that wait.
+        """
+        outlet = self._outlet
+        outlet.cork()
+        try:
+            for message in messages:
+                place = len(outlet.corked)
+                outcome = self._jsonrpc.begin(message, self._caller)
+                if isinstance(outcome, bytes):
+                    outlet.corked.insert(place, self._framing(outcome))  # before the news that the call itself caused
+                elif outcome is not None:
+                    self._waiting += 1
+                    self._nursery.start_soon(self._answer, outcome)
+                    if self._waiting >= self._most_waiting:
+                        outlet.uncork()
+                        await self._room()
+                        outlet.cork()
+        finally:
+            outlet.uncork()
+        if outlet.crowded:
+            await outlet.drained()
+
+    async def _room(self) -> None:
+        while self._waiting >= self._most_waiting:
+            self._some_answered = trio.Event()
+            await self._some_answered.wait()
+
+    async def _answer(self, later: Later) -> None:
+        try:
+            answer = await later()
+        finally:
+            self._waiting -= 1
+            self._some_answered.set()
+        if answer is not None:
+            self._outlet.write(self._framing(answer))

@@ -1,0 +1,219 @@
+"""The door: listening sockets, and every connection contained, counted and limited in time."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import logging
+import os
+import resource
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import trio
+
+from trio_moon.web.connection import Connection
+from trio_moon.web.settings import Limits
+
+logger = logging.getLogger(__name__)
+
+BACKLOG = 512
+ACCEPT_AT_ONCE = 64
+SWEEP_EVERY = 0.5
+NO_MORE_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+Serve = Callable[[Connection], Awaitable[object]]
+
+
+class Door:
+    """Lets connections in and sees to it that each can only hurt itself."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._most = _allowed_connections(limits.connections)
+        self._connections: set[Connection] = set()
+        self._per_address: Counter[str] = Counter()
+        self._empty = trio.Event()
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """Everybody who is connected now."""
+        return tuple(self._connections)
+
+    async def keep_open(self, listener: socket.socket, serve: Serve, nursery: trio.Nursery) -> None:
+        """Accept for ever. Connections live in `nursery`."""
+        while True:
+            await trio.lowlevel.wait_readable(listener)
+            for _ in range(ACCEPT_AT_ONCE):
+                try:
+                    accepted, name = listener.accept()
+                except BlockingIOError:
+                    break
+                except OSError as error:
+                    if error.errno in NO_MORE_DESCRIPTORS:
+                        logger.warning("connections can't be accepted: %s", error.strerror)
+                        self._make_room(None)
+                        await trio.sleep(0.1)
+                    break
+                self._admit(accepted, name, serve, nursery)
+
+    def _admit(self, accepted: socket.socket, name: object, serve: Serve, nursery: trio.Nursery) -> None:
+        accepted.setblocking(False)
+        address = _address(name) if isinstance(name, tuple) else None
+        if address is not None:
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not self._has_room(address):
+            accepted.close()
+            return
+        connection = Connection(accepted, address)
+        self._connections.add(connection)
+        if address is not None:
+            self._per_address[address] += 1
+        nursery.start_soon(self._contain, connection, serve)
+
+    def _has_room(self, address: str | None) -> bool:
+        most = self._limits.connections_per_address
+        if address is not None and self._per_address[address] >= most and not _is_ours(address):
+            return self._make_room(address)
+        return len(self._connections) < self._most or self._make_room(None)
+
+    def _make_room(self, address: str | None) -> bool:
+        """End the oldest connection that never made a request; of `address` only, if given."""
+        idle = [c for c in self._connections if not c.proven and (address is None or c.address == address)]
+        if not idle:
+            return False
+        self._forget(oldest := min(idle, key=lambda c: c.opened_at))
+        oldest.cut()
+        return True
+
+    async def _contain(self, connection: Connection, serve: Serve) -> None:
+        try:
+            with connection.scope:
+                await serve(connection)
+        except* Exception as group:
+            logger.error("a connection failed", exc_info=group)
+        finally:
+            connection.close()
+            self._forget(connection)
+
+    def _forget(self, connection: Connection) -> None:
+        if connection not in self._connections:
+            return
+        self._connections.discard(connection)
+        if connection.address is not None:
+            self._per_address[connection.address] -= 1
+            if not self._per_address[connection.address]:
+                del self._per_address[connection.address]
+        if not self._connections:
+            self._empty.set()
+
+    async def sweep(self) -> None:
+        """End what is overdue, twice a second: cheaper than a timer for each request."""
+        while True:
+            await trio.sleep(SWEEP_EVERY)
+            now = trio.current_time()
+            for connection in self.connections:
+                if connection.deadline <= now:
+                    connection.expire()
+                elif connection.on_sweep is not None:
+                    connection.on_sweep(now)
+                elif now - connection.waiting_since > 1.0 and connection.has_left():
+                    connection.scope.cancel()
+
+    async def emptied(self) -> None:
+        """Wait until the last connection is gone."""
+        while self._connections:
+            self._empty = trio.Event()
+            await self._empty.wait()
+
+
+def open_tcp(host: str | None, port: int) -> list[socket.socket]:
+    """Listening sockets for a host's addresses, or for every address of both families."""
+    listeners: list[socket.socket] = []
+    try:
+        for family, _, _, _, address in _addresses(host, port):
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            listeners.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                if port == 0 and len(listeners) > 1:  # the same free port for both families
+                    address = (address[0], listeners[0].getsockname()[1], 0, 0)
+            try:
+                sock.bind(address)
+            except OSError as error:
+                if host is None and family == socket.AF_INET6 and error.errno != errno.EADDRINUSE:
+                    listeners.pop().close()  # no IPv6 on this machine
+                    continue
+                raise OSError(error.errno, f"can't listen on {address[0]} port {port}: {error.strerror}") from error
+            sock.listen(BACKLOG)
+            sock.setblocking(False)
+    except BaseException:
+        for sock in listeners:
+            sock.close()
+        raise
+    return listeners
+
+
+def _addresses(host: str | None, port: int) -> list[tuple[int, int, int, str, tuple[object, ...]]]:
+    if host is not None:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        return [(int(family), 0, 0, "", address) for family, _, _, _, address in found]
+    both: list[tuple[int, int, int, str, tuple[object, ...]]] = [(socket.AF_INET, 0, 0, "", ("0.0.0.0", port))]
+    if socket.has_ipv6:
+        both.append((socket.AF_INET6, 0, 0, "", ("::", port, 0, 0)))
+    return both
+
+
+def open_unix(path: Path) -> socket.socket:
+    """The listening unix socket; one that was left over is replaced."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(str(path))
+        os.chmod(path, 0o660)
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def tls_context(certificate: Path, private_key: Path) -> ssl.SSLContext:
+    """TLS 1.2 and later, with HTTP/2 for those who ask."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate, private_key)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    return context
+
+
+def _address(name: tuple[object, ...]) -> str:
+    text = str(name[0]).partition("%")[0]
+    return text.removeprefix("::ffff:") if "." in text else text
+
+
+def _is_ours(address: str) -> bool:
+    return ipaddress.ip_address(address).is_loopback
+
+
+def _allowed_connections(wanted: int) -> int:
+    """As many as wanted, if the system gives us the file descriptors."""
+    reserve = 200
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted + reserve:
+        better = wanted + reserve if hard == resource.RLIM_INFINITY else min(hard, wanted + reserve)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (better, hard))
+            soft = better
+        except (OSError, ValueError):
+            pass
+    return wanted if soft == resource.RLIM_INFINITY else max(16, min(wanted, soft - reserve))

@@ -1,0 +1,168 @@
+"""The front: the door and its lanes, put together."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+
+from trio_moon.rpc.audience import Audience
+from trio_moon.rpc.caller import Session
+from trio_moon.rpc.jsonrpc import JsonRpc
+from trio_moon.rpc.registry import Registry
+from trio_moon.rpc.request_head import Doorkeeper
+from trio_moon.web.answers import Answers
+from trio_moon.web.connection import Connection
+from trio_moon.web.door import Door, Serve, open_tcp, open_unix, tls_context
+from trio_moon.web.live_http import LiveHttp
+from trio_moon.web.live_websocket import LiveWebsocket
+from trio_moon.web.pages import Pages
+from trio_moon.web.request_parser import ParsedHead
+from trio_moon.web.sessions import SessionEnded, Sessions
+from trio_moon.web.settings import FrontSettings
+from trio_moon.web.unix_lane import UnixLane
+from trio_moon.web.uploads import Uploads
+
+if TYPE_CHECKING:
+    from trio_moon.web.cold import Cold
+
+logger = logging.getLogger(__name__)
+
+PAGE = Path(__file__).parent / "page"
+
+
+def _nothing(session: Session) -> None:
+    """Nobody wants to know that a session has ended."""
+
+
+class Front:
+    """Everything that listens. `run` lives until cancelled, and then takes leave of its clients."""
+
+    def __init__(
+        self,
+        settings: FrontSettings,
+        registry: Registry,
+        jsonrpc: JsonRpc,
+        audience: Audience,
+        doorkeeper: Doorkeeper,
+        *,
+        unix_socket: Path | None = None,
+        page: Path | None = PAGE,
+        session_ended: SessionEnded = _nothing,
+    ) -> None:
+        self._settings = settings
+        self._doorkeeper = doorkeeper
+        self._unix_socket = unix_socket
+        limits = settings.limits
+        self._answers = Answers(
+            registry, jsonrpc, doorkeeper, pages=Pages(page), max_upload_size=settings.max_upload_size
+        )
+        self._sessions = Sessions(
+            jsonrpc, audience, doorkeeper, session_ended, most=settings.max_websocket_connections, limits=limits
+        )
+        self._door = Door(limits)
+        self._websocket = LiveWebsocket(self._sessions, doorkeeper)
+        self._unix = UnixLane(self._sessions, doorkeeper)
+        self._http = LiveHttp(
+            self._answers,
+            limits,
+            uploads=Uploads(limits),
+            websocket=self._websocket.serve,
+            cold=self._hand_over,
+            prefix=settings.route_prefix,
+        )
+        self._cold: Cold | None = None
+        self._closing = trio.Event()
+
+    def vitals(self) -> dict[str, object]:
+        """How many are connected."""
+        return {"connections": len(self._door), "sessions": len(self._sessions)}
+
+    def close(self) -> None:
+        """Take leave of the clients and end `run`; doesn't wait."""
+        self._closing.set()
+
+    async def run(self, *, task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED) -> None:
+        """Listen until cancelled or closed. `started` tells the addresses."""
+        listeners = self._listen()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._serve, listeners)
+                task_status.started([_described(sock, tls is not None) for sock, tls in listeners])
+                try:
+                    await self._closing.wait()
+                finally:
+                    self._closing.set()
+        finally:
+            for sock, _ in listeners:
+                sock.close()
+            if self._unix_socket is not None:
+                self._unix_socket.unlink(missing_ok=True)
+
+    def _listen(self) -> list[tuple[socket.socket, ssl.SSLContext | None]]:
+        settings = self._settings
+        listeners: list[tuple[socket.socket, ssl.SSLContext | None]] = []
+        try:
+            listeners += [(sock, None) for sock in open_tcp(settings.host, settings.port)]
+            if settings.certificate is not None and settings.private_key is not None:
+                tls = tls_context(settings.certificate, settings.private_key)
+                listeners += [(sock, tls) for sock in open_tcp(settings.host, settings.ssl_port)]
+            if self._unix_socket is not None:
+                listeners.append((open_unix(self._unix_socket), None))
+        except BaseException:
+            for sock, _ in listeners:
+                sock.close()
+            raise
+        return listeners
+
+    async def _serve(self, listeners: list[tuple[socket.socket, ssl.SSLContext | None]]) -> None:
+        """Shielded: who is being answered at the end is answered, within the grace."""
+        with trio.CancelScope(shield=True):
+            async with trio.open_nursery() as connections, trio.open_nursery() as accepting:
+                accepting.start_soon(self._door.sweep)
+                for sock, tls in listeners:
+                    accepting.start_soon(self._door.keep_open, sock, self._lane(sock, tls), connections)
+                await self._closing.wait()
+                self._sessions.take_leave()
+                for connection in self._door.connections:
+                    connection.ending = True
+                    if not connection.busy and connection.on_sweep is None:
+                        connection.cut()
+                with trio.move_on_after(self._settings.limits.grace):
+                    await self._door.emptied()
+                for connection in self._door.connections:
+                    connection.cut()
+                accepting.cancel_scope.cancel()
+                connections.cancel_scope.cancel()
+
+    def _lane(self, sock: socket.socket, tls: ssl.SSLContext | None) -> Serve:
+        if sock.family == socket.AF_UNIX:
+            return self._unix.serve
+        if tls is not None or not self._settings.live_lanes:
+            return partial(self._serve_cold, tls=tls)
+        return self._http.serve
+
+    async def _hand_over(self, connection: Connection, parsed: ParsedHead, data: bytes) -> None:
+        connection.unread(data)
+        await self._serve_cold(connection, tls=None)
+
+    async def _serve_cold(self, connection: Connection, *, tls: ssl.SSLContext | None) -> None:
+        if self._cold is None:
+            module = await trio.to_thread.run_sync(import_module, "trio_moon.web.cold")
+            if self._cold is None:
+                self._cold = module.Cold(self._answers, self._sessions, self._doorkeeper, self._settings)
+        await self._cold.serve(connection, tls)
+
+
+def _described(sock: socket.socket, tls: bool) -> str:
+    name = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        return f"unix:{name}"
+    host = f"[{name[0]}]" if sock.family == socket.AF_INET6 else name[0]
+    return f"{'https' if tls else 'http'}://{host}:{name[1]}"

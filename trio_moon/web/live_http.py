@@ -1,0 +1,300 @@
+"""The lane of plain HTTP/1.1: keep-alive API calls, answered with one send for all that one read brought."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from email.utils import formatdate
+from http import HTTPStatus
+
+import trio
+
+from trio_moon.rpc.caller import Transport
+from trio_moon.web.answers import Answer, Answers, Call, error_answer
+from trio_moon.web.connection import Connection, Gone
+from trio_moon.web.request_parser import BadRequest, ParsedHead, parse_head
+from trio_moon.web.settings import Limits
+from trio_moon.web.uploads import Uploads
+
+READ_SIZE = 16384
+BURST = 32
+"""So many pipelined answers, then the others get their turn."""
+
+Lane = Callable[[Connection, ParsedHead, bytes], Awaitable[None]]
+"""Takes over a whole connection: the parsed head of its next request, and the bytes from that head on."""
+
+
+class LiveHttp:
+    """Serves connections until they end or another lane takes them."""
+
+    def __init__(
+        self, answers: Answers, limits: Limits, *, uploads: Uploads, websocket: Lane, cold: Lane, prefix: str = ""
+    ) -> None:
+        self._answers = answers
+        self._limits = limits
+        self._uploads = uploads
+        self._websocket = websocket
+        self._cold = cold
+        self._prefix = prefix
+        self._downloads = trio.CapacityLimiter(limits.downloads)
+
+    async def serve(self, connection: Connection) -> None:
+        """Answer requests until the client or we have had enough."""
+        with suppress(Gone):
+            await _Exchange(self, connection).run()
+
+    async def send_file(self, connection: Connection, answer: Answer) -> None:
+        """Send the file of an answer from the page cache to the socket; the disk is read in a thread."""
+        file = answer.file
+        assert file is not None
+        position, end = file.start, file.start + file.length
+        try:
+            while position < end:
+                connection.deadline = trio.current_time() + self._limits.no_progress
+                await trio.lowlevel.wait_writable(connection.sock)
+                try:
+                    sent = await trio.to_thread.run_sync(
+                        os.sendfile,
+                        connection.sock.fileno(),
+                        file.descriptor,
+                        position,
+                        min(end - position, 1 << 20),
+                        limiter=self._downloads,
+                    )
+                except BlockingIOError:
+                    continue
+                except OSError as error:
+                    raise Gone(str(error)) from error
+                if sent == 0:
+                    raise Gone("the file has become shorter")
+                position += sent
+        finally:
+            connection.deadline = math.inf
+
+
+class _Exchange:
+    """The requests and answers of one connection."""
+
+    def __init__(self, lane: LiveHttp, connection: Connection) -> None:
+        self._lane = lane
+        self._answers = lane._answers
+        self._limits = lane._limits
+        self._connection = connection
+        self._buffer = b""
+        self._out: list[bytes] = []
+
+    async def run(self) -> None:
+        connection = self._connection
+        connection.deadline = connection.opened_at + self._limits.first_request
+        while True:
+            try:
+                parsed, size = await self._next_head()
+            except BadRequest as error:
+                await self._last_answer(error_answer(error.status, error.message))
+                return
+            if parsed is None:
+                return
+            if not await self._serve_one(parsed, size):
+                return
+            if len(self._out) >= BURST:
+                await self._flush()
+                await trio.lowlevel.checkpoint()
+
+    async def _next_head(self) -> tuple[ParsedHead | None, int]:
+        """The next head and its size; it is still in the buffer. None at the end of the connection."""
+        connection, limits = self._connection, self._limits
+        while True:
+            if self._buffer:
+                if self._buffer[0] in b"\r\n":
+                    self._buffer = self._buffer.lstrip(b"\r\n")
+                    continue
+                end = self._buffer.find(b"\r\n\r\n")
+                if end >= 0 and end <= limits.head_bytes:
+                    head = self._buffer if end + 4 == len(self._buffer) else self._buffer[: end + 4]
+                    parsed = parse_head(
+                        head, connection.address, max_lines=limits.header_lines, strip=self._lane._prefix
+                    )
+                    return parsed, end + 4
+                _refuse_hopeless(self._buffer, limits.head_bytes)
+            await self._flush()
+            if self._buffer:
+                if connection.deadline == math.inf:
+                    connection.deadline = trio.current_time() + limits.head_time
+                connection.last_words = _TOO_SLOW
+            elif connection.proven:
+                connection.deadline = trio.current_time() + limits.keep_alive
+            connection.busy = bool(self._buffer)
+            data = await connection.receive(READ_SIZE)
+            connection.busy = True
+            connection.last_words = b""
+            if connection.proven and not self._buffer:
+                connection.deadline = math.inf
+            if not data:
+                return None, 0
+            self._buffer = self._buffer + data if self._buffer else data
+
+    async def _serve_one(self, parsed: ParsedHead, size: int) -> bool:
+        """Answer one request; False when the connection has ended or is in other hands."""
+        connection = self._connection
+        connection.deadline = math.inf
+        connection.proven = True
+        if parsed.head.transport is Transport.WEBSOCKET:
+            await self._flush()
+            await self._lane._websocket(connection, parsed, self._take_all())
+            return False
+        if parsed.chunked or parsed.head.verb == "PRI":
+            await self._flush()
+            await self._lane._cold(connection, parsed, self._take_all())
+            return False
+        call = self._answers.open(parsed.head)
+        if isinstance(call, Answer):
+            self._buffer = self._buffer[size:]
+            return await self._answer_early(parsed, call)
+        if call.is_upload:
+            self._buffer = self._buffer[size:]
+            return await self._upload(parsed, call)
+        if parsed.body_length > self._limits.body_bytes:
+            limit = self._limits.body_bytes >> 20
+            self._buffer = self._buffer[size:]
+            return await self._answer_early(parsed, error_answer(413, f"a body may have {limit} MiB"))
+        if parsed.body_length:
+            body = await self._body(parsed, size)
+        else:
+            body, self._buffer = b"", self._buffer[size:]
+        outcome = call.begin(body)
+        if isinstance(outcome, Answer):
+            answer = outcome
+        else:
+            await self._flush()
+            connection.waiting_since = trio.current_time()
+            try:
+                answer = await outcome()
+            finally:
+                connection.waiting_since = math.inf
+        return await self._give(parsed, answer)
+
+    async def _body(self, parsed: ParsedHead, size: int) -> bytes:
+        connection, end = self._connection, size + parsed.body_length
+        if len(self._buffer) < end:
+            if parsed.expects_continue:
+                self._out.append(b"HTTP/1.1 100 Continue\r\n\r\n")
+            await self._flush()
+            connection.deadline = trio.current_time() + self._limits.body_time
+            connection.last_words = _TOO_SLOW
+            parts, have = [self._buffer], len(self._buffer)
+            while have < end:
+                data = await connection.receive()
+                if not data:
+                    raise Gone("in the middle of a body")
+                parts.append(data)
+                have += len(data)
+            self._buffer = b"".join(parts)
+            connection.deadline, connection.last_words = math.inf, b""
+        body, self._buffer = self._buffer[size:end], self._buffer[end:]
+        return body
+
+    async def _answer_early(self, parsed: ParsedHead, answer: Answer) -> bool:
+        """Answer before the body was read: skip a short one, else close after the answer."""
+        if parsed.body_length > len(self._buffer):
+            parsed.keep_alive = False
+        else:
+            self._buffer = self._buffer[parsed.body_length :]
+        return await self._give(parsed, answer)
+
+    async def _upload(self, parsed: ParsedHead, call: Call) -> bool:
+        await self._flush()
+        connection = self._connection
+        if parsed.expects_continue:
+            await connection.send(b"HTTP/1.1 100 Continue\r\n\r\n", self._limits.no_progress)
+        begun, self._buffer = self._buffer[: parsed.body_length], self._buffer[parsed.body_length :]
+        answer, complete = await self._lane._uploads.receive(connection, call, begun, parsed.body_length)
+        parsed.keep_alive = parsed.keep_alive and complete
+        return await self._give(parsed, answer)
+
+    async def _give(self, parsed: ParsedHead, answer: Answer) -> bool:
+        """Queue an answer; True if the connection goes on."""
+        head_only = parsed.head.verb == "HEAD"
+        if self._connection.ending:
+            parsed.keep_alive = False
+        file = answer.file
+        try:
+            self._out.append(render(answer, keep_alive=parsed.keep_alive, head_only=head_only))
+            if file is not None and not head_only:
+                await self._flush()
+                await self._lane.send_file(self._connection, answer)
+        finally:
+            if file is not None:
+                file.close()
+        if not parsed.keep_alive:
+            await self._flush()
+            await self._connection.linger()
+        return parsed.keep_alive
+
+    async def _last_answer(self, answer: Answer) -> None:
+        self._out.append(render(answer, keep_alive=False))
+        await self._flush()
+        await self._connection.linger()
+
+    async def _flush(self) -> None:
+        if self._out:
+            data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+            self._out.clear()
+            await self._connection.send(data, self._limits.no_progress)
+
+    def _take_all(self) -> bytes:
+        data, self._buffer = self._buffer, b""
+        return data
+
+
+def _refuse_hopeless(buffer: bytes, head_bytes: int) -> None:
+    """Refuse what can't become a head any more, so that nobody waits for its end."""
+    if not (65 <= buffer[0] <= 90 or 97 <= buffer[0] <= 122):
+        raise BadRequest(400, "Malformed request: this is no HTTP")
+    if len(buffer) > head_bytes:
+        raise BadRequest(431, f"the head of a request may have {head_bytes} bytes")
+    line = buffer.find(b"\n")
+    if line > 0 and buffer[line - 1] != 13:
+        raise BadRequest(400, "Malformed request: lines must end in CR LF")
+
+
+_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+_JSON_HEAD = "Content-Type: application/json; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n"
+_date: tuple[int, str] = (0, "")
+
+
+def _date_line() -> str:
+    global _date
+    now = int(time.time())
+    if now != _date[0]:
+        _date = (now, f"Date: {formatdate(now, usegmt=True)}\r\n")
+    return _date[1]
+
+
+def render(answer: Answer, *, keep_alive: bool, head_only: bool = False) -> bytes:
+    """The bytes of an answer; of a file's answer only the head."""
+    status, body = answer.status, answer.body
+    length = answer.file.length if answer.file is not None else len(body)
+    text = _LINES.get(status) or f"HTTP/1.1 {status} Status {status}\r\n"
+    text += _date_line()
+    if status not in (204, 304):
+        text += f"Content-Length: {length}\r\n"
+        if answer.content_type == "application/json; charset=utf-8":
+            text += _JSON_HEAD
+        else:
+            text += f"Content-Type: {answer.content_type}\r\nX-Content-Type-Options: nosniff\r\n"
+    if not keep_alive:
+        text += "Connection: close\r\n"
+    for name, value in answer.headers.items():
+        text += f"{name}: {_clean(value)}\r\n"
+    head = (text + "\r\n").encode("latin-1", "replace")
+    return head if head_only or status in (204, 304) else head + body
+
+
+def _clean(value: str) -> str:
+    return value.replace("\r", "").replace("\n", "")
+
+
+_TOO_SLOW = render(error_answer(408, "the request took too long"), keep_alive=False)

@@ -1,0 +1,168 @@
+"""multipart/form-data on python-multipart: streamed into an Incoming, or read as plain fields. No sockets."""
+
+from __future__ import annotations
+
+import logging
+from email.message import Message
+from typing import Protocol
+from urllib.parse import unquote
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser
+
+from trio_moon.model.errors import BadParams, TooLarge
+
+logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of whatever a client sends
+
+MAX_FIELD_BYTES = 1 << 20
+MAX_PARTS = 100
+
+
+class PartSink(Protocol):
+    """Where the parts go: the first half of an `Incoming`."""
+
+    def add_field(self, name: str, value: str) -> None: ...
+    def start_file(self, name: str, filename: str) -> None: ...
+    def write(self, data: bytes | memoryview) -> None: ...
+    def end_file(self) -> None: ...
+
+
+def boundary_of(content_type: str) -> bytes:
+    """The boundary in a content type; BadParams if there is none."""
+    message = Message()
+    message["content-type"] = content_type
+    boundary = message.get_param("boundary")
+    if not isinstance(boundary, str) or not 1 <= len(boundary) <= 200:
+        raise BadParams("the content type multipart/form-data needs a boundary")
+    try:
+        return boundary.encode("latin-1")
+    except UnicodeEncodeError:
+        raise BadParams("the boundary of the multipart body is not readable") from None
+
+
+class MultipartReader:
+    """Bytes in, parts out. `feed` raises BadParams for a broken body, `finish` for one that was cut."""
+
+    def __init__(self, content_type: str, sink: PartSink) -> None:
+        self._sink = sink
+        self._headers: dict[str, str] = {}
+        self._header: tuple[bytearray, bytearray] = (bytearray(), bytearray())
+        self._name = ""
+        self._in_file = False
+        self._field = bytearray()
+        self._parts = 0
+        self._ended = False
+        self._parser = MultipartParser(
+            boundary_of(content_type),
+            {
+                "on_part_begin": self._begin_part,
+                "on_header_field": self._header_name,
+                "on_header_value": self._header_value,
+                "on_header_end": self._end_header,
+                "on_headers_finished": self._end_headers,
+                "on_part_data": self._part_data,
+                "on_part_end": self._end_part,
+                "on_end": self._end,
+            },
+        )
+
+    def feed(self, data: bytes) -> None:
+        """The next bytes of the body."""
+        try:
+            self._parser.write(data)
+        except FormParserError as error:
+            raise BadParams(f"the multipart body is malformed: {error}") from None
+
+    def finish(self) -> None:
+        """The body has ended: all of it must have been there."""
+        if not self._ended:
+            raise BadParams("the multipart body ends before its last boundary")
+
+    def _begin_part(self) -> None:
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise TooLarge(f"a multipart body may have {MAX_PARTS} parts")
+        self._headers = {}
+
+    def _header_name(self, data: bytes, start: int, end: int) -> None:
+        self._header[0].extend(data[start:end])
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header[1].extend(data[start:end])
+
+    def _end_header(self) -> None:
+        name, value = self._header
+        self._headers[name.decode("latin-1").lower()] = value.decode("utf-8", "replace")
+        self._header = (bytearray(), bytearray())
+
+    def _end_headers(self) -> None:
+        disposition = Message()
+        disposition["content-disposition"] = _one_line(self._headers.get("content-disposition", ""))
+        name = disposition.get_param("name", header="content-disposition")
+        if disposition.get_content_disposition() != "form-data" or not isinstance(name, str) or not name:
+            raise BadParams("each part of a multipart body needs 'Content-Disposition: form-data; name=…'")
+        self._name = name
+        filename = disposition.get_filename()
+        self._in_file = filename is not None
+        if filename is not None:
+            self._sink.start_file(self._name, _unescape(filename))
+
+    def _part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._in_file:
+            self._sink.write(data if end - start == len(data) else memoryview(data)[start:end])
+        else:
+            self._field += data[start:end]
+            if len(self._field) > MAX_FIELD_BYTES:
+                raise TooLarge(f"the form field '{self._name:.60}' is too long")
+
+    def _end_part(self) -> None:
+        if self._in_file:
+            self._sink.end_file()
+            self._in_file = False
+            return
+        try:
+            value = self._field.decode("utf-8")
+        except UnicodeDecodeError:
+            raise BadParams(f"the form field '{self._name:.60}' is not valid UTF-8") from None
+        self._field.clear()
+        self._sink.add_field(self._name, value)
+
+    def _end(self) -> None:
+        self._ended = True
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\r", " ").replace("\n", " ")
+
+
+def _unescape(filename: str) -> str:
+    """Browsers write quotes and line ends in names as %22, %0D, %0A."""
+    for written in ("%22", "%0D", "%0A"):
+        filename = filename.replace(written, unquote(written))
+    return filename
+
+
+class _Fields:
+    def __init__(self) -> None:
+        self.values: dict[str, object] = {}
+
+    def add_field(self, name: str, value: str) -> None:
+        self.values[name] = value
+
+    def start_file(self, name: str, filename: str) -> None:
+        raise BadParams(f"'{name:.60}' is a file, but this call takes none")
+
+    def write(self, data: bytes | memoryview) -> None:
+        raise AssertionError("no file was started")
+
+    def end_file(self) -> None:
+        raise AssertionError("no file was started")
+
+
+def parse_fields(content_type: str, body: bytes) -> dict[str, object]:
+    """The plain fields of a whole multipart body, for calls that aren't uploads."""
+    fields = _Fields()
+    reader = MultipartReader(content_type, fields)
+    reader.feed(body)
+    reader.finish()
+    return fields.values

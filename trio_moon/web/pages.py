@@ -1,0 +1,41 @@
+"""The page that comes with the service: a folder of static files, at `/` and `/trio_moon/…`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from trio_moon.rpc.replies import Download
+from trio_moon.rpc.request_head import RequestHead
+
+ASSETS = "/trio_moon/"
+
+
+class Pages:
+    """Finds the files of the page. What isn't in the folder is none of its business."""
+
+    headers: ClassVar[dict[str, str]] = {
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "SAMEORIGIN",
+        "Referrer-Policy": "no-referrer",
+    }
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+
+    def find(self, head: RequestHead) -> Download | None:
+        """The file for a path of the page; None for all other paths."""
+        path = head.path
+        if self._folder is None:
+            return None
+        if path in ("/", "/index.html"):
+            name = "index.html"
+        elif path.startswith(ASSETS):
+            name = path[len(ASSETS) :]
+        else:
+            return None
+        parts = name.split("/")
+        if not all(parts) or any(part.startswith(".") or "\0" in part or "\\" in part for part in parts):
+            return None
+        file = self._folder.joinpath(*parts)
+        return Download(file, parts[-1], attachment=False) if file.is_file() else None

@@ -1,0 +1,147 @@
+"""The head of an HTTP/1 request, parsed by httptools. Bytes in, RequestHead out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+import httptools
+
+from trio_moon.rpc.caller import Transport
+from trio_moon.rpc.request_head import RequestHead
+from trio_moon.web.answers import JSONRPC_PATH, WEBSOCKET_PATH
+
+
+class BadRequest(Exception):
+    """This is no HTTP that we understand; `status` and the message are for the client."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+@dataclass(slots=True)
+class ParsedHead:
+    """A RequestHead, and what only a lane needs to know."""
+
+    head: RequestHead
+    body_length: int
+    chunked: bool
+    keep_alive: bool
+    upgrade: bool
+    expects_continue: bool
+
+
+class _Collector:
+    """httptools' callbacks."""
+
+    __slots__ = ("headers", "lines", "url")
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.headers: dict[str, str] = {}
+        self.lines = 0
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        self.lines += 1
+        known = self.headers.get(key)
+        if known is not None:
+            if key == "host":
+                raise BadRequest(400, "more than one Host header")
+            if key == "x-forwarded-for":
+                text = f"{known}, {text}"
+        self.headers[key] = text
+
+
+_NOT_IN_PATHS = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def parse_head(data: bytes, peer: str | None, *, max_lines: int, strip: str | None = None) -> ParsedHead:
+    """Parse a whole head, its empty line included. Raises BadRequest.
+
+    `strip` is the route prefix; a path outside of it becomes one that nobody has.
+    """
+    collector = _Collector()
+    parser = httptools.HttpRequestParser(collector)
+    try:
+        parser.feed_data(data)
+    except httptools.HttpParserUpgrade:
+        pass
+    except httptools.HttpParserCallbackError as error:
+        if isinstance(error.__context__, BadRequest):
+            raise error.__context__ from None
+        raise
+    except httptools.HttpParserError as error:
+        raise BadRequest(400, f"Malformed request: {error}") from None
+    if collector.lines > max_lines:
+        raise BadRequest(431, f"more than {max_lines} header lines")
+    headers = collector.headers
+    version = parser.get_http_version()
+    if version not in ("1.1", "1.0"):
+        raise BadRequest(505, "HTTP/1.1 is spoken here")
+    if version == "1.1" and "host" not in headers:
+        raise BadRequest(400, "the Host header is missing")
+    path, query = _split_target(collector.url)
+    if strip:
+        inside = path.startswith(strip) and path[len(strip) :][:1] in ("", "/")
+        path = (path[len(strip) :] or "/") if inside else "//outside"
+    upgrade = headers.get("upgrade", "").lower() == "websocket"
+    transport = Transport.HTTP
+    if path == JSONRPC_PATH:
+        transport = Transport.JSONRPC_HTTP
+    elif path == WEBSOCKET_PATH and upgrade:
+        transport = Transport.WEBSOCKET
+    verb = parser.get_method().decode("ascii")
+    return ParsedHead(
+        RequestHead(verb, path, query, headers, peer, transport),
+        _body_length(headers),
+        "transfer-encoding" in headers,
+        parser.should_keep_alive(),
+        upgrade,
+        _expectation(headers),
+    )
+
+
+def _split_target(target: bytes) -> tuple[str, str]:
+    try:
+        text = target.decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadRequest(400, "the path is not valid UTF-8") from None
+    if not text.startswith("/"):
+        scheme, separator, rest = text.partition("://")
+        if not separator or scheme.lower() not in ("http", "https"):
+            return text, ""  # `*` or an authority: nobody has such a path
+        text = "/" + rest.partition("/")[2]
+    path, _, query = text.partition("#")[0].partition("?")
+    if "%" in path:
+        try:
+            path = unquote(path, errors="strict")
+        except UnicodeDecodeError:
+            raise BadRequest(400, "the path is not valid UTF-8") from None
+    if _NOT_IN_PATHS.search(path):
+        raise BadRequest(400, "the path holds control characters")
+    return path, query
+
+
+def _body_length(headers: dict[str, str]) -> int:
+    text = headers.get("content-length")
+    if text is None:
+        return 0
+    if not (text.isascii() and text.isdigit()):
+        raise BadRequest(400, "Content-Length is no number")
+    return int(text)
+
+
+def _expectation(headers: dict[str, str]) -> bool:
+    text = headers.get("expect")
+    if text is None:
+        return False
+    if text.lower() != "100-continue":
+        raise BadRequest(417, "the only expectation that can be met is 100-continue")
+    return True

@@ -1,0 +1,100 @@
+"""What the owner of a printer may say about the front, and the limits that hold without being told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trio_moon.config.section import Section
+
+MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much, how many and how long, for connections that anybody may open. Times are seconds, sizes bytes."""
+
+    connections: int = 1000
+    connections_per_address: int = 256
+    """For addresses that aren't ours: a reverse proxy on this machine speaks for many."""
+    first_request: float = 15.0
+    """From the connection to the end of its first head."""
+    head_time: float = 15.0
+    """From the first byte of a later head to its end."""
+    keep_alive: float = 90.0
+    head_bytes: int = 32 * 1024
+    header_lines: int = 100
+    body_bytes: int = 16 * MEBIBYTE
+    """Of an API call; uploads have a limit of their own."""
+    body_time: float = 60.0
+    form_fields: int = 100
+    no_progress: float = 20.0
+    """A body, an upload, a download or a client's backlog that doesn't move for this long is cut."""
+    upload_bytes_per_second: int = 256
+    """An upload slower than this on the average, after its first minute, is cut."""
+    uploads: int = 4
+    downloads: int = 8
+    message_bytes: int = 16 * MEBIBYTE
+    """One JSON-RPC message on a websocket or the unix socket."""
+    waiting_calls: int = 128
+    """Calls of one session that wait for something; more aren't read until some are answered."""
+    waiting_events: int = 512 * 1024
+    """Bytes of notifications that one client may leave unread."""
+    waiting_answers: int = 256 * 1024
+    """Bytes of answers that one client may leave unread before its next calls are read."""
+    ping_after: float = 10.0
+    dead_after: float = 25.0
+    """A websocket that is silent for this long, pings notwithstanding, is gone."""
+    unknown_session: float = 60.0
+    """A session that nobody has logged in to may stay for this long."""
+    unknown_sessions: int = 20
+    sessions_for_trusted: int = 10
+    """Of `max_websocket_connections`, this many are kept for callers that are authorised."""
+    grace: float = 0.7
+    """What is being answered at shutdown has this long to end."""
+
+
+@dataclass(frozen=True)
+class FrontSettings:
+    """`[server]`: where to listen and how much to accept."""
+
+    host: str | None = None
+    """None for every address of both families."""
+    port: int = 7125
+    ssl_port: int = 7130
+    route_prefix: str = ""
+    max_upload_size: int = 1024 * MEBIBYTE
+    max_websocket_connections: int = 100
+    certificate: Path | None = None
+    private_key: Path | None = None
+    live_lanes: bool = True
+    """False hands every connection to Quart-Trio."""
+    limits: Limits = field(default_factory=Limits)
+
+    @classmethod
+    def from_section(cls, section: Section, certificates: Path) -> FrontSettings:
+        """The `[server]` section; a certificate and its key in `certificates` switch TLS on."""
+        certificate, private_key = find_certificate(certificates)
+        host = section.text("host", None)
+        prefix = (section.text("route_prefix", None) or "").strip("/")
+        return cls(
+            host=None if host in (None, "", "all", "0.0.0.0", "::") else host,
+            port=section.integer("port", cls.port, minimum=0, maximum=65535),
+            ssl_port=section.integer("ssl_port", cls.ssl_port, minimum=0, maximum=65535),
+            route_prefix=f"/{prefix}" if prefix else "",
+            max_upload_size=section.size_mib("max_upload_size", cls.max_upload_size / MEBIBYTE, minimum=1),
+            max_websocket_connections=section.integer(
+                "max_websocket_connections", cls.max_websocket_connections, minimum=1
+            ),
+            certificate=certificate,
+            private_key=private_key,
+        )
+
+
+def find_certificate(folder: Path) -> tuple[Path | None, Path | None]:
+    """The certificate and its key under the names that Moonraker's users gave them; both or neither."""
+    for name in ("moonraker.cert", "moonraker.crt", "moonraker.pem"):
+        certificate, private_key = folder / name, folder / "moonraker.key"
+        if certificate.is_file() and private_key.is_file():
+            return certificate, private_key
+    return None, None
