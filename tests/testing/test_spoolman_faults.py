@@ -8,6 +8,7 @@ from trio_websocket import DisconnectionTimeout, open_websocket_url
 from tests.testing.websocket_bytes import CLIENT_CLOSE, CLIENT_PING, HANDSHAKE, SERVER_PONG
 from trio_moon.testing.spoolman import MockSpoolman
 from trio_moon.testing.spoolman_faults import (
+    AnswerInstead,
     AnswerLate,
     ApplyAfterLeaving,
     ApplyLate,
@@ -31,6 +32,7 @@ from trio_moon.testing.spoolman_faults import (
     ResetOnceOpen,
     WrongContentType,
 )
+from trio_moon.testing.spoolman_messages import Answer
 
 PATIENCE = 0.3
 LONG = 30.0
@@ -74,6 +76,7 @@ async def test_without_an_answer_the_ledger_knows_whether_it_was_applied(
         (GatewayAnswer(status=404), 404, "text/html", 0),
         (GatewayAnswer(status=503, retry_after=7), 503, "text/html", 0),
         (GatewayAnswer(status=504, applied=True), 504, "text/html", 1),
+        (AnswerInstead(answer=Answer.of_json({"message": "Broken."}, 500)), 500, "application/json", 0),
         (Redirect(location="http://127.0.0.1:1/elsewhere"), 307, "text/html", 0),
         (Garbage(), 200, "application/json", 1),
         (WrongContentType(content_type="text/plain"), 200, "text/plain", 1),

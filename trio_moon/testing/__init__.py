@@ -1,1 +1,5 @@
 """Public doubles for integration tests: a simulated Klipper and a mock Spoolman, both Trio-native."""
+
+from trio_moon.testing.spoolman import MockSpoolman
+
+__all__ = ["MockSpoolman"]

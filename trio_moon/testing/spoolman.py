@@ -20,6 +20,7 @@ Paths in faults are those below /api/v1 with shell wildcards; the method "WS" me
 """
 
 import base64
+import math
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -31,11 +32,13 @@ import trio
 from trio_moon.testing.spoolman_api import SpoolmanApi
 from trio_moon.testing.spoolman_connection import Connection
 from trio_moon.testing.spoolman_faults import Fault, FaultRule, gateway_page
+from trio_moon.testing.spoolman_items import Filament, Json, Spool, Vendor, wire_time
 from trio_moon.testing.spoolman_live import LiveSocket
 from trio_moon.testing.spoolman_messages import API_ROOT, Answer, Request, compact_json
-from trio_moon.testing.spoolman_store import Filament, Json, Spool, SpoolStore, Use, Vendor, wire_time
+from trio_moon.testing.spoolman_store import SpoolStore, Use
 
 BACKLOG = 128
+KEPT_REQUESTS = 10_000
 PING_EVERY = 20.0
 PONG_WITHIN = 20.0
 KEEP_ALIVE = 5.0
@@ -74,7 +77,7 @@ class MockSpoolman:
         self.keep_alive = keep_alive
         """An idle HTTP connection is closed after so many seconds, as the real one's server does."""
         self.requests: list[Request] = []
-        """Every request that arrived, in order, handshakes included."""
+        """The requests that arrived (the newest thousands of them), in order, handshakes included."""
         self.live: list[LiveSocket] = []
         """The websockets that are open now."""
         self._store = SpoolStore(self._publish)
@@ -125,7 +128,7 @@ class MockSpoolman:
 
     def used_mm(self, spool_id: int) -> float:
         """The sum of all applied uses of a spool, as they were asked for."""
-        return sum(use.used_mm for use in self.uses if use.spool_id == spool_id)
+        return math.fsum(use.used_mm for use in self.uses if use.spool_id == spool_id)
 
     async def wait_uses(self, count: int) -> None:
         """Wait until so many uses have been applied."""
@@ -248,6 +251,8 @@ class MockSpoolman:
     def note(self, request: Request) -> None:
         """Write down that a request has arrived."""
         self.requests.append(request)
+        if len(self.requests) > KEPT_REQUESTS:
+            del self.requests[: KEPT_REQUESTS // 2]
         self._news.unpark_all()
 
     @contextmanager

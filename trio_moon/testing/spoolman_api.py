@@ -24,11 +24,11 @@ from trio_moon.testing.spoolman_fields import (
     problem,
     read_fields,
 )
+from trio_moon.testing.spoolman_items import Filament, Spool, Vendor
 from trio_moon.testing.spoolman_messages import Answer, Request
 from trio_moon.testing.spoolman_query import find_filaments, find_spools, find_vendors
 from trio_moon.testing.spoolman_settings import SpoolmanSettings
-from trio_moon.testing.spoolman_store import Filament, SpoolStore, StoreError, Vendor
-from trio_moon.testing.spoolman_store import Spool as StoredSpool
+from trio_moon.testing.spoolman_store import SpoolStore, StoreError
 
 Values = dict[str, object]
 Handler = Callable[[Request, str], Answer]
@@ -234,11 +234,11 @@ def _is_trusted(request: Request) -> bool:
     return origin is None or origin.partition("://")[2] == request.headers.get("host", "")
 
 
-def _item(item: Vendor | Filament | StoredSpool) -> Answer:
+def _item(item: Vendor | Filament | Spool) -> Answer:
     return Answer.of_json(item.as_wire())
 
 
-def _list(items: list[Vendor] | list[Filament] | list[StoredSpool], count: int) -> Answer:
+def _list(items: list[Vendor] | list[Filament] | list[Spool], count: int) -> Answer:
     body = [item.as_wire() for item in items]
     try:
         json.dumps(body, allow_nan=False)

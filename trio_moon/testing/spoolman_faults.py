@@ -7,6 +7,7 @@ are struck or it is cleared. The names say when the ledger changes:
     AnswerLate, ApplyLate, ApplyAfterLeaving
     ResetBeforeApply, ResetAfterApply       TCP reset
     CutHalfway, Drip                        the answer comes in part, or a byte at a time
+    AnswerInstead                           Spoolman answers something else
     GatewayAnswer, Redirect                 somebody before Spoolman answers
     Garbage, NotHttp, WrongContentType, HugeBody
 
@@ -168,6 +169,19 @@ class Drip(Fault):
             await exchange.send(bytes((byte,)))
             await trio.sleep(self.pause)
         exchange.finished = True
+
+
+@dataclass(kw_only=True, eq=False)
+class AnswerInstead(Fault):
+    """Answers with this, whatever was asked: `AnswerInstead(answer=Answer.of_json({"message": "No."}, 400))`."""
+
+    answer: Answer
+    applied: bool = False
+
+    async def strike(self, exchange: Exchange) -> None:
+        if self.applied:
+            exchange.apply()
+        await exchange.reply(self.answer)
 
 
 @dataclass(kw_only=True, eq=False)

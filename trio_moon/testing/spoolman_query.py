@@ -14,7 +14,8 @@ from trio_moon.testing.spoolman_fields import (
     read_fields,
     read_flag,
 )
-from trio_moon.testing.spoolman_store import Filament, Spool, StoreError, Vendor
+from trio_moon.testing.spoolman_items import Filament, Spool, Vendor
+from trio_moon.testing.spoolman_store import StoreError
 
 T = TypeVar("T", Vendor, Filament, Spool)
 Key = Callable[[T], tuple[object, ...]]
