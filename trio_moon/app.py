@@ -21,6 +21,8 @@ import trio
 from trio_moon import __version__
 from trio_moon.config.document import Document
 from trio_moon.config.section import Section
+from trio_moon.features.access import Access, AccessSettings
+from trio_moon.features.access import endpoints as access_endpoints
 from trio_moon.kit.notices import Notices
 from trio_moon.kit.supervise import Service, Supervisor
 from trio_moon.logbook import Logbook
@@ -35,12 +37,10 @@ from trio_moon.rpc.registry import Registry
 from trio_moon.store.database import Database
 from trio_moon.store.namespaces import SCHEMA as NAMESPACES_SCHEMA
 from trio_moon.store.namespaces import Namespaces
+from trio_moon.web.front import Front
+from trio_moon.web.settings import FrontSettings
 
 logger = logging.getLogger(__name__)
-
-FRONT_GRACE = 0.7
-ROOMS_GRACE = 0.6
-"""Seconds that the front and the rooms have to end by themselves: together with the store less than two."""
 
 SCHEMAS = (NAMESPACES_SCHEMA,)
 
@@ -118,12 +118,26 @@ class App:
             printer=self.printer,
             stop=self.stop,
         )
+        access = Access(
+            AccessSettings.from_section(document.section_or_empty("authorization"), document.problems.append),
+            ground.namespaces,
+            self.audience,
+        )
         self.registry.add(printer_endpoints(self.printer))
         self.registry.fall_back(PrinterCalls(self.printer).forward)
-        self.rooms = [room for build in _ROOMS if (room := build(ground)) is not None]
+        self.rooms = [Room("authorization", access_endpoints(access), {"access": access})]
+        self.rooms += [room for build in _ROOMS if (room := build(ground)) is not None]
         for room in self.rooms:
             self.registry.add(room.endpoints)
-        self.jsonrpc = JsonRpc(self.registry)
+        self.front = Front(
+            FrontSettings.from_section(server, paths.certs),
+            self.registry,
+            JsonRpc(self.registry),
+            self.audience,
+            access.guard,
+            unix_socket=paths.comms / "moonraker.sock",
+            session_ended=self.printer.forget,
+        )
         self.problems = [*document.problems, *document.unused()]
         """What is wrong with the configuration, known once every room has taken its settings."""
         self._gather_notices()
@@ -166,7 +180,7 @@ async def run_app(app: App, *, task_status: trio.TaskStatus[list[str]] = trio.TA
                     await rooms.start(supervise, "rooms", name, service)
             await ground.start(supervise, "ground", "klipper", app.printer)
             async with trio.open_nursery() as front:
-                addresses: list[str] = []
+                addresses = await front.start(supervise, "front", "web", app.front)
                 logger.info("listening on %s", ", ".join(addresses))
                 task_status.started(addresses)
                 await app.stop.asked.wait()
