@@ -1,0 +1,29 @@
+"""The switches that make a SimulatedKlipper misbehave, all of them at run time."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Faults:
+    """What goes wrong on the wire or in the answers, until it is switched off again."""
+
+    silent: bool = False
+    """Connections are accepted and read, but nothing at all is sent."""
+    stop_reading: bool = False
+    """Clients' bytes stay in the socket."""
+    split_frames: bool = False
+    """Every byte is sent by itself."""
+    hold_frames: float = 0.0
+    """Frames are held back this many seconds and leave glued together."""
+    never_answer: set[str] = field(default_factory=set)
+    """Requests with these methods get no answer, e.g. {"info"}."""
+    refuse: dict[str, str] = field(default_factory=dict)
+    """Requests with these methods get this error message instead of being done."""
+    update_overtakes_subscribe: bool = False
+    """The first status update arrives before the answer to objects/subscribe."""
+    nan_positions: bool = False
+    """Every position in toolhead, gcode_move and motion_report is NaN."""
+
+    def clear(self) -> None:
+        """Switch every fault off."""
+        self.__init__()  # type: ignore[misc]

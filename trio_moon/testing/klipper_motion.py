@@ -1,0 +1,350 @@
+"""Motion: printer time, moves as trapezoids, the history that `dump_trapq` tells, and the filament truth.
+
+Like the real host, the commanded position runs up to two seconds ahead of the printer; the last moves wait in
+the look-ahead before they become history; a shutdown forgets what waits there.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import trio
+
+from trio_moon.testing.klipper_gcode import KlipperError
+
+BUFFER_AHEAD = 2.0  # how far commands may run ahead of the printer
+START_DELAY = 0.25  # the first move after a stop begins this much later
+LOOK_AHEAD = 0.25  # a move becomes certain when this much has been planned behind it ...
+BACKGROUND_FLUSH = 0.4  # ... or when the printer comes this near to its end
+HISTORY_KEPT = 30.0
+TICK = 1e-9  # shorter waits are over: a virtual clock would never get there
+
+Vector = tuple[float, float, float]
+
+
+class PrintClock:
+    """Printer time: runs `speed` times as fast as Trio's clock; infinite speed follows the commands."""
+
+    def __init__(self, speed: float) -> None:
+        self._speed = speed
+        self._since = trio.current_time()
+        self._base = 0.0
+        self._changed = trio.Event()
+
+    @property
+    def speed(self) -> float:
+        """How many seconds of printer time pass in a second of the clock."""
+        return self._speed
+
+    @speed.setter
+    def speed(self, speed: float) -> None:
+        self._base, self._since, self._speed = self.now(), trio.current_time(), speed
+        self.wake()
+
+    def now(self) -> float:
+        """The printer's time, as the host estimates it."""
+        elapsed = trio.current_time() - self._since
+        return self._base + elapsed * (1.0 if math.isinf(self._speed) else self._speed)
+
+    def wake(self) -> None:
+        """Let everybody who sleeps look again: the speed or the printer's state has changed."""
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def sleep_until(self, print_time: float, stop: Callable[[], bool] = lambda: False) -> None:
+        """Wait for a moment of printer time, or until `stop` after a `wake`."""
+        if math.isinf(self._speed) and print_time > self.now():
+            self._base, self._since = print_time, trio.current_time()
+            await trio.lowlevel.checkpoint()
+        while not stop():
+            left = print_time - self.now()
+            if left <= TICK:
+                return
+            with trio.move_on_after(left / self._speed):
+                await self._changed.wait()
+
+
+class Segment(NamedTuple):
+    """A piece of a move with constant acceleration, as `dump_trapq` tells it."""
+
+    time: float
+    duration: float
+    start_velocity: float
+    acceleration: float
+    start: Vector
+    direction: Vector
+
+    def at(self, elapsed: float) -> Vector:
+        """The position that many seconds after the segment's start."""
+        distance = (self.start_velocity + 0.5 * self.acceleration * elapsed) * elapsed
+        return (
+            self.start[0] + self.direction[0] * distance,
+            self.start[1] + self.direction[1] * distance,
+            self.start[2] + self.direction[2] * distance,
+        )
+
+
+def trapezoid(
+    time: float,
+    distance: float,
+    velocity: float,
+    acceleration: float,
+    start: Vector,
+    direction: Vector,
+    ratio: float,
+) -> Iterator[Segment]:
+    """From rest to rest over `distance`; `ratio` scales velocities for an extruder that goes along."""
+    ramp = min(velocity**2 / (2 * acceleration), distance / 2)
+    cruise_v = math.sqrt(2 * acceleration * ramp)
+    ramp_t = cruise_v / acceleration
+    cruise_t = (distance - 2 * ramp) / cruise_v
+    phases = ((ramp_t, 0.0, acceleration), (cruise_t, cruise_v, 0.0), (ramp_t, cruise_v, -acceleration))
+    for duration, start_v, accel in phases:
+        if duration <= 0:
+            continue
+        segment = Segment(time, duration, start_v * ratio, accel * ratio, start, direction)
+        yield segment
+        time += duration
+        start = segment.at(duration)
+
+
+class MotionQueue:
+    """The moves of the toolhead or of one extruder: first planned, then certain, then history for 30 s."""
+
+    def __init__(
+        self, clock: PrintClock, on_certain: Callable[[Segment], None] = lambda segment: None
+    ) -> None:
+        self._clock = clock
+        self._on_certain = on_certain
+        self._planned: deque[Segment] = deque()
+        self._history: deque[tuple[float, Segment]] = deque()  # with the clock's time when it became certain
+        self._told = 0  # how many of the history's newest a subscriber has not seen yet
+
+    def plan(self, segments: Iterator[Segment]) -> None:
+        """Append pieces of moves."""
+        self._planned.extend(segments)
+
+    def settle(self, print_time: float) -> None:
+        """Let planned moves become certain as time and further moves allow; forget the oldest."""
+        certain = max(print_time - LOOK_AHEAD, self._clock.now() + BACKGROUND_FLUSH)
+        now = trio.current_time()
+        while self._planned and self._planned[0].time + self._planned[0].duration <= certain:
+            segment = self._planned.popleft()
+            self._history.append((now, segment))
+            self._told += 1
+            self._on_certain(segment)
+        while len(self._history) > 1 and self._history[0][0] < now - HISTORY_KEPT:
+            self._history.popleft()
+        self._told = min(self._told, len(self._history))
+
+    def mark(self, time: float, position: Vector) -> None:
+        """Note that the position was set without a move (homing does)."""
+        self._planned.append(Segment(time, 0.0, 0.0, 0.0, position, (0.0, 0.0, 0.0)))
+
+    def take_news(self) -> list[Segment]:
+        """What no batch has told yet: at the first subscription the whole history, later what came since."""
+        news = [self._history[index][1] for index in range(-self._told, 0)]
+        self._told = 0
+        return news
+
+    def drop_planned(self) -> None:
+        """A shutdown: what waits in the look-ahead never happens."""
+        self._planned.clear()
+
+    def at(self, print_time: float) -> tuple[Vector, float] | None:
+        """Position and velocity at a moment, or None before the first move."""
+        for segments in (reversed(self._planned), (entry[1] for entry in reversed(self._history))):
+            for segment in segments:
+                if segment.time <= print_time:
+                    elapsed = min(segment.duration, print_time - segment.time)
+                    return segment.at(elapsed), segment.start_velocity + segment.acceleration * elapsed
+        return None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The machine: what its `[printer]`, `[stepper_*]` and `[extruder]` sections say."""
+
+    max_velocity: float = 300.0
+    max_accel: float = 3000.0
+    axis_minimum: Vector = (0.0, 0.0, 0.0)
+    axis_maximum: Vector = (200.0, 200.0, 200.0)
+    endstops: Vector = (0.0, 0.0, 0.5)
+    homing_speed: float = 50.0
+    nozzle_diameter: float = 0.4
+    filament_diameter: float = 1.75
+    max_extrude_only_distance: float = 500.0
+
+    @property
+    def filament_area(self) -> float:
+        """Cross section of the filament in mm^2."""
+        return math.pi * (self.filament_diameter / 2) ** 2
+
+    @property
+    def max_extrude_ratio(self) -> float:
+        """How much filament a millimetre of path may take."""
+        return 4 * self.nozzle_diameter**2 / self.filament_area
+
+
+class FilamentTruth:
+    """Per extruder the filament that left for good: what rose above the highest position of the session."""
+
+    def __init__(self, extruders: Sequence[str]) -> None:
+        self._before = dict.fromkeys(extruders, 0.0)
+        self._highest = dict.fromkeys(extruders, 0.0)
+
+    def note(self, extruder: str, position: float) -> None:
+        """The extruder has certainly reached this position."""
+        self._highest[extruder] = max(self._highest[extruder], position)
+
+    def begin_session(self) -> None:
+        """Klipper starts again: every extruder counts from 0."""
+        for extruder, highest in self._highest.items():
+            self._before[extruder] += highest
+            self._highest[extruder] = 0.0
+
+    def used_mm(self) -> dict[str, float]:
+        """Millimetres per extruder since the simulator was made."""
+        return {extruder: self._before[extruder] + highest for extruder, highest in self._highest.items()}
+
+
+class Toolhead:
+    """Positions and moves of one life of the host."""
+
+    def __init__(
+        self,
+        clock: PrintClock,
+        limits: Limits,
+        extruders: Sequence[str],
+        truth: FilamentTruth,
+        may_extrude: Callable[[str], bool],
+    ) -> None:
+        self.clock = clock
+        self.limits = limits
+        self.position = [0.0, 0.0, 0.0, 0.0]
+        self.homed_axes = ""
+        self.extruder = extruders[0]
+        self.extruder_positions = dict.fromkeys(extruders, 0.0)
+        self.pressure_advance = dict.fromkeys(extruders, 0.0)
+        self.print_time = 0.0
+        self.last_sync = -math.inf  # when the printer last left its rest, on Trio's clock
+        self.halted = False
+        self._may_extrude = may_extrude
+        self.queues = {"toolhead": MotionQueue(clock)}
+        for name in extruders:
+            self.queues[name] = MotionQueue(clock, self._teller(truth, name))
+
+    @staticmethod
+    def _teller(truth: FilamentTruth, name: str) -> Callable[[Segment], None]:
+        return lambda segment: truth.note(name, segment.at(segment.duration)[0])
+
+    def move(self, target: Sequence[float], speed: float) -> None:
+        """Plan a straight move to x, y, z, e; refused like Klipper refuses it."""
+        deltas = [end - start for end, start in zip(target, self.position, strict=True)]
+        path = math.dist(target[:3], self.position[:3])
+        distance = path or abs(deltas[3])
+        if not distance:
+            return
+        ratio = deltas[3] / distance
+        if path:
+            self._check_reach(target, deltas)
+        velocity, accel = min(speed, self.limits.max_velocity), self.limits.max_accel
+        if deltas[3]:
+            velocity, accel = self._check_extrusion(deltas, distance, velocity, accel)
+        begin = self.sync()
+        if path:
+            direction = (deltas[0] / path, deltas[1] / path, deltas[2] / path)
+            start = (self.position[0], self.position[1], self.position[2])
+            self.queues["toolhead"].plan(trapezoid(begin, path, velocity, accel, start, direction, 1.0))
+        if deltas[3]:
+            advance = self.pressure_advance[self.extruder] if ratio > 0 and (deltas[0] or deltas[1]) else 0.0
+            start = (self.position[3], 0.0, 0.0)
+            along = (1.0, advance, 0.0)
+            self.queues[self.extruder].plan(trapezoid(begin, distance, velocity, accel, start, along, ratio))
+        ramp = min(velocity / accel, math.sqrt(distance / accel))
+        self.print_time = begin + 2 * ramp + max(0.0, distance - accel * ramp**2) / velocity
+        self.position[:] = target
+        self.extruder_positions[self.extruder] = target[3]
+
+    def _check_reach(self, target: Sequence[float], deltas: Sequence[float]) -> None:
+        place = f"{target[0]:.3f} {target[1]:.3f} {target[2]:.3f} [{target[3]:.3f}]"
+        for axis, low, high, end, delta in zip(
+            "xyz", self.limits.axis_minimum, self.limits.axis_maximum, target, deltas, strict=False
+        ):
+            if delta and axis not in self.homed_axes:
+                raise KlipperError(f"Must home axis first: {place}")
+            if delta and not low <= end <= high:
+                raise KlipperError(f"Move out of range: {place}")
+
+    def _check_extrusion(
+        self, deltas: Sequence[float], distance: float, velocity: float, accel: float
+    ) -> tuple[float, float]:
+        if not self._may_extrude(self.extruder):
+            raise KlipperError(
+                "Extrude below minimum temp\nSee the 'min_extrude_temp' config option for details"
+            )
+        limits, ratio = self.limits, deltas[3] / distance
+        if not (deltas[0] or deltas[1]) or ratio < 0:
+            if abs(deltas[3]) > limits.max_extrude_only_distance:
+                raise KlipperError(
+                    f"Extrude only move too long ({deltas[3]:.3f}mm vs "
+                    f"{limits.max_extrude_only_distance:.3f}mm)\n"
+                    "See the 'max_extrude_only_distance' config option for details"
+                )
+            slower = limits.max_extrude_ratio / abs(ratio)
+            return min(velocity, limits.max_velocity * slower), min(accel, limits.max_accel * slower)
+        if ratio > limits.max_extrude_ratio and deltas[3] > limits.nozzle_diameter * limits.max_extrude_ratio:
+            area, allowed = ratio * limits.filament_area, limits.max_extrude_ratio * limits.filament_area
+            raise KlipperError(
+                f"Move exceeds maximum extrusion ({area:.3f}mm^2 vs {allowed:.3f}mm^2)\n"
+                "See the 'max_extrude_cross_section' config option for details"
+            )
+        return velocity, accel
+
+    def sync(self) -> float:
+        """The moment when the next move begins; after a rest a little later than now."""
+        earliest = self.clock.now() + START_DELAY
+        if self.print_time < earliest - START_DELAY:
+            self.print_time = earliest
+            self.last_sync = trio.current_time()
+        return self.print_time
+
+    def dwell(self, seconds: float) -> None:
+        """Let the printer stand still for a while."""
+        self.print_time = self.sync() + max(0.0, seconds)
+
+    def set_position(self, axis: int, value: float) -> None:
+        """Say where an axis is, without moving it."""
+        self.position[axis] = value
+        self.queues["toolhead"].mark(self.print_time, (self.position[0], self.position[1], self.position[2]))
+
+    def activate(self, extruder: str) -> None:
+        """Make an extruder the active one; it goes on from its own position."""
+        self.extruder = extruder
+        self.position[3] = self.extruder_positions[extruder]
+
+    def settle(self) -> None:
+        """Bring the history up to now."""
+        for queue in self.queues.values():
+            queue.settle(self.print_time)
+
+    def halt(self) -> None:
+        """Shutdown: nothing that is not certain yet will happen."""
+        self.settle()
+        self.halted = True
+        for queue in self.queues.values():
+            queue.drop_planned()
+        self.clock.wake()
+
+    async def keep_pace(self) -> None:
+        """Wait while the commands are too far ahead of the printer."""
+        if self.print_time - self.clock.now() > BUFFER_AHEAD:
+            self.settle()
+            await self.clock.sleep_until(self.print_time - BUFFER_AHEAD, lambda: self.halted)
+
+    async def wait_moves(self) -> None:
+        """Wait until everything commanded has been done."""
+        await self.clock.sleep_until(self.print_time, lambda: self.halted)
+        self.settle()
