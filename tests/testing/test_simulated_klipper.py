@@ -558,7 +558,7 @@ async def test_a_client_that_stops_reading_is_closed(
     assert on_socket.connections == 1 or (await stuck.result("info"))
     on_socket.send_raw(b"x" * 10_000_000 + b"\x03")
     with trio.fail_after(60):
-        while on_socket.connections:  # noqa: ASYNC110
+        while on_socket.connections:
             await trio.sleep(0.5)
 
 
