@@ -37,9 +37,7 @@ async def klipper(nursery: trio.Nursery, tmp_path: Path) -> SimulatedKlipper:
 
 @pytest.fixture
 async def on_socket(nursery: trio.Nursery, tmp_path: Path) -> SimulatedKlipper:
-    simulated = SimulatedKlipper(
-        tmp_path / "klippy.sock", gcodes=tmp_path, speed=math.inf, restart_pause=0.05
-    )
+    simulated = SimulatedKlipper(tmp_path / "klippy.sock", gcodes=tmp_path, speed=math.inf, restart_pause=0.05)
     await nursery.start(simulated.run)
     return simulated
 
@@ -58,18 +56,14 @@ async def dial(on_socket: SimulatedKlipper) -> AsyncIterator[Dial]:
         await client.aclose()
 
 
-async def test_a_ready_printer_introduces_itself(
-    klipper: SimulatedKlipper, autojump_clock: trio.abc.Clock
-) -> None:
+async def test_a_ready_printer_introduces_itself(klipper: SimulatedKlipper, autojump_clock: trio.abc.Clock) -> None:
     client = await connect(klipper)
     info = await client.result("info", {"client_info": {"program": "test"}})
     assert info["state"] == "ready"
     assert info["state_message"] == "Printer is ready"
     assert info["process_id"] > 0
     assert "objects/subscribe" in (await client.result("list_endpoints"))["endpoints"]
-    assert {"toolhead", "print_stats", "extruder", "extruder1"} <= set(
-        (await client.result("objects/list"))["objects"]
-    )
+    assert {"toolhead", "print_stats", "extruder", "extruder1"} <= set((await client.result("objects/list"))["objects"])
     assert klipper.requests("info")[0].params == {"client_info": {"program": "test"}}
 
 
@@ -161,13 +155,9 @@ async def test_dump_trapq_tells_every_millimetre_of_each_extruder(
     klipper: SimulatedKlipper, autojump_clock: trio.abc.Clock
 ) -> None:
     client = await connect(klipper)
-    await klipper.run_gcode(
-        "G28\nM83\nG1 X50 Y50 Z5 F6000\nG1 X100 E3.3 F1200\nG1 E-2 F1800\nT1\nG1 E7\nT0\nG1 E2.5"
-    )
+    await klipper.run_gcode("G28\nM83\nG1 X50 Y50 Z5 F6000\nG1 X100 E3.3 F1200\nG1 E-2 F1800\nT1\nG1 E7\nT0\nG1 E2.5")
     for name, end, used in (("extruder", 3.8, 3.8), ("extruder1", 7.0, 7.0)):
-        header = await client.result(
-            "motion_report/dump_trapq", {"name": name, "response_template": {"q": name}}
-        )
+        header = await client.result("motion_report/dump_trapq", {"name": name, "response_template": {"q": name}})
         assert header["header"][0] == "time"
         frame = await client.read()
         assert frame["q"] == name
@@ -243,9 +233,7 @@ async def test_a_print_tells_its_story(klipper: SimulatedKlipper, autojump_clock
     assert klipper.console[-1] == "Done printing file"
 
 
-async def test_pause_resume_and_cancel_from_outside(
-    klipper: SimulatedKlipper, autojump_clock: trio.abc.Clock
-) -> None:
+async def test_pause_resume_and_cancel_from_outside(klipper: SimulatedKlipper, autojump_clock: trio.abc.Clock) -> None:
     client = await connect(klipper)
     await klipper.print_file("long.gcode", ["G28", "M83", *["G1 X100 E1 F1200", "G1 X0 E1"] * 20])
     await trio.sleep(20)
@@ -262,9 +250,7 @@ async def test_pause_resume_and_cancel_from_outside(
     assert 0 < klipper.extruded_mm["extruder"] < 40
 
 
-async def test_a_pause_in_the_file_waits_for_resume(
-    klipper: SimulatedKlipper, autojump_clock: trio.abc.Clock
-) -> None:
+async def test_a_pause_in_the_file_waits_for_resume(klipper: SimulatedKlipper, autojump_clock: trio.abc.Clock) -> None:
     await klipper.print_file("pause.gcode", ["G28", "PAUSE", "M83", "G1 E5 F600"])
     assert await klipper.wait_print("paused") == "paused"
     await klipper.run_gcode("RESUME")
@@ -277,15 +263,11 @@ async def test_a_failing_line_ends_the_print_in_error(
 ) -> None:
     await klipper.print_file("bad.gcode", ["G28", "M104 S100", "M104 S999", "G1 E5"])
     assert await klipper.wait_print() == "error"
-    assert (
-        klipper.status("print_stats")["message"] == "Requested temperature (999.0) out of range (0.0:250.0)"
-    )
+    assert klipper.status("print_stats")["message"] == "Requested temperature (999.0) out of range (0.0:250.0)"
     assert klipper.status("extruder")["target"] == 0
 
 
-async def test_heating_takes_time_and_is_waited_for(
-    klipper: SimulatedKlipper, autojump_clock: trio.abc.Clock
-) -> None:
+async def test_heating_takes_time_and_is_waited_for(klipper: SimulatedKlipper, autojump_clock: trio.abc.Clock) -> None:
     begin = trio.current_time()
     await klipper.run_gcode("M140 S60\nM109 S210")
     assert 20 < trio.current_time() - begin < 120
@@ -295,9 +277,7 @@ async def test_heating_takes_time_and_is_waited_for(
     assert klipper.console[1].startswith("B:")
 
 
-async def test_cold_extrusion_is_refused_when_asked_for(
-    nursery: trio.Nursery, autojump_clock: trio.abc.Clock
-) -> None:
+async def test_cold_extrusion_is_refused_when_asked_for(nursery: trio.Nursery, autojump_clock: trio.abc.Clock) -> None:
     klipper = SimulatedKlipper(min_extrude_temp=170)
     await nursery.start(klipper.run)
     with pytest.raises(KlipperError, match="Extrude below minimum temp"):
@@ -363,9 +343,7 @@ async def test_a_crash_says_nothing_and_changes_the_process_id(
     assert (await (await connect(klipper)).result("info"))["process_id"] != before
 
 
-async def test_startup_and_error_are_states_of_their_own(
-    nursery: trio.Nursery, autojump_clock: trio.abc.Clock
-) -> None:
+async def test_startup_and_error_are_states_of_their_own(nursery: trio.Nursery, autojump_clock: trio.abc.Clock) -> None:
     klipper = SimulatedKlipper(startup_time=5, start_error="Option 'x' in section 'y' must be specified")
     await nursery.start(klipper.run)
     client = await connect(klipper)
@@ -373,9 +351,7 @@ async def test_startup_and_error_are_states_of_their_own(
     assert "motion_report/dump_trapq" not in (await client.result("list_endpoints"))["endpoints"]
     assert "attempting to connect" in await client.error("gcode/script", {"script": "G28"})
     await klipper.wait_state("error")
-    assert (await client.result("info"))["state_message"].startswith(
-        "Option 'x' in section 'y' must be specified\n"
-    )
+    assert (await client.result("info"))["state_message"].startswith("Option 'x' in section 'y' must be specified\n")
     klipper.setup.start_error = None
     await klipper.restart()
     assert klipper.state == "ready"
@@ -408,11 +384,8 @@ async def test_macros_may_be_jinja_or_python(nursery: trio.Nursery, autojump_clo
     klipper = SimulatedKlipper(
         macros={
             "PURGE": purge,
-            "TWICE": "{% for i in range(2) %}PURGE LENGTH={params.LENGTH}\n{% endfor %}"
-            "{action_respond_info('ok')}",
-            "PAUSE": Macro(
-                "PAUSE_BASE\nM117 at {printer.toolhead.position[3]}", rename_existing="PAUSE_BASE"
-            ),
+            "TWICE": "{% for i in range(2) %}PURGE LENGTH={params.LENGTH}\n{% endfor %}{action_respond_info('ok')}",
+            "PAUSE": Macro("PAUSE_BASE\nM117 at {printer.toolhead.position[3]}", rename_existing="PAUSE_BASE"),
             "BROKEN": "{ 1 / 0 }",
         }
     )
@@ -445,13 +418,9 @@ async def test_console_subscribers_hear_every_kind_of_line(
     ]
 
 
-async def test_scripts_of_one_client_run_in_order(
-    klipper: SimulatedKlipper, autojump_clock: trio.abc.Clock
-) -> None:
+async def test_scripts_of_one_client_run_in_order(klipper: SimulatedKlipper, autojump_clock: trio.abc.Clock) -> None:
     stream = await klipper.connect()
-    frames = [
-        {"id": i, "method": "gcode/script", "params": {"script": f"G4 P100\nM118 {i}"}} for i in range(5)
-    ]
+    frames = [{"id": i, "method": "gcode/script", "params": {"script": f"G4 P100\nM118 {i}"}} for i in range(5)]
     await stream.send_all(b"".join(json.dumps(frame).encode() + b"\x03" for frame in frames))
     client = KlipperClient(stream)
     assert [(await client.read())["id"] for _ in frames] == list(range(5))
@@ -477,9 +446,7 @@ async def test_objects_can_be_overridden_and_invented(
     assert klipper.status("print_stats")["state"] == "standby"
 
 
-async def test_longer_positions_of_newer_klipper(
-    nursery: trio.Nursery, autojump_clock: trio.abc.Clock
-) -> None:
+async def test_longer_positions_of_newer_klipper(nursery: trio.Nursery, autojump_clock: trio.abc.Clock) -> None:
     klipper = SimulatedKlipper(extra_axes=True)
     await nursery.start(klipper.run)
     toolhead = klipper.status("toolhead")
@@ -495,9 +462,7 @@ async def test_faults_of_answers(klipper: SimulatedKlipper, autojump_clock: trio
     status = (await client.result("objects/query", {"objects": {"toolhead": ["position"]}}))["status"]
     assert all(math.isnan(value) for value in status["toolhead"]["position"])
     klipper.faults.update_overtakes_subscribe = True
-    await client.result(
-        "objects/subscribe", {"objects": {"webhooks": None}, "response_template": {"early": True}}
-    )
+    await client.result("objects/subscribe", {"objects": {"webhooks": None}, "response_template": {"early": True}})
     assert client.news[0]["early"] is True
     klipper.faults.never_answer.add("info")
     await client.send("info")
@@ -539,9 +504,9 @@ async def test_several_clients_on_a_real_socket_survive_restarts_and_absence(
     await on_socket.restart()
     assert await first.until_end() == []
     third = await dial()
-    assert (await third.result("objects/query", {"objects": {"toolhead": ["position"]}}))["status"][
-        "toolhead"
-    ]["position"][3] == 0
+    assert (await third.result("objects/query", {"objects": {"toolhead": ["position"]}}))["status"]["toolhead"][
+        "position"
+    ][3] == 0
     async with on_socket.away():
         assert await third.until_end() == []
         with pytest.raises(OSError, match=r"."):

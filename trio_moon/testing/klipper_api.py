@@ -86,11 +86,7 @@ class RemoteMethods:
         """Tell every client that offers it; an error when there is none."""
         if method not in self._clients:
             raise KlipperError(f"Remote method '{method}' not registered")
-        live = {
-            connection: template
-            for connection, template in self._clients[method].items()
-            if not connection.closed
-        }
+        live = {connection: template for connection, template in self._clients[method].items() if not connection.closed}
         if not live:
             del self._clients[method]
             raise KlipperError(f"No active connections for method '{method}'")
@@ -124,9 +120,7 @@ class StatusSubscriptions:
     def _ask(self, request: Request, template: JsonObject | None) -> None:
         objects: JsonObject = request.get("objects", dict)
         for fields in objects.values():
-            if fields is not None and not (
-                isinstance(fields, list) and all(isinstance(name, str) for name in fields)
-            ):
+            if fields is not None and not (isinstance(fields, list) and all(isinstance(name, str) for name in fields)):
                 raise KlipperError("Invalid argument")
         self._pending.append((request, dict(objects), template))
         if not self._running:
@@ -244,9 +238,7 @@ class Api:
         self._output: dict[Connection, JsonObject] = {}
         host.gcode.listeners.append(self._tell_console)
         # No limit: the clients' own requests are all that waits here, and each client waits for its answers.
-        self._send_scripts, self._receive_scripts = trio.open_memory_channel[tuple[Request, str | None]](
-            math.inf
-        )
+        self._send_scripts, self._receive_scripts = trio.open_memory_channel[tuple[Request, str | None]](math.inf)
         self._endpoints: dict[str, Callable[[Request], None]] = {
             "list_endpoints": lambda request: request.answer({"endpoints": self._available()}),
             "info": lambda request: request.answer(host.info()),

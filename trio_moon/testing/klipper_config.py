@@ -52,9 +52,7 @@ def config_status(
             "min_extrude_temp": min_extrude_temp,
             "max_extrude_only_distance": limits.max_extrude_only_distance,
         }
-    config = {
-        name: {option: str(value) for option, value in section.items()} for name, section in settings.items()
-    }
+    config = {name: {option: str(value) for option, value in section.items()} for name, section in settings.items()}
     for name, macro in macros.items():
         section = _macro_section(macro)
         settings[f"gcode_macro {name.lower()}"] = section

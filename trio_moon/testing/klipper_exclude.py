@@ -38,9 +38,7 @@ class ExcludeObject:
                 try:
                     described[key.lower()] = json.loads(template.format(command.params[key]))
                 except ValueError:
-                    raise KlipperError(
-                        f"Error on '{command.line}': unable to parse {command.params[key]}"
-                    ) from None
+                    raise KlipperError(f"Error on '{command.line}': unable to parse {command.params[key]}") from None
         self._objects.append(described)
 
     async def _start(self, command: Command) -> None:

@@ -125,9 +125,7 @@ class GCode:
         self.listeners: list[Callable[[str], None]] = []
         self.after_error: list[Callable[[], None]] = []
 
-    def register(
-        self, name: str, handler: Handler, *, help_text: str | None = None, early: bool = False
-    ) -> None:
+    def register(self, name: str, handler: Handler, *, help_text: str | None = None, early: bool = False) -> None:
         """Add a command; `early` ones also work while the printer is not ready."""
         self._handlers[name] = handler
         if early:

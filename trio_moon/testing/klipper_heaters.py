@@ -57,9 +57,7 @@ class Heater:
 class HeatingCommands:
     """M104, M109, M140, M190, M105, M106, TURN_OFF_HEATERS and their relatives."""
 
-    def __init__(
-        self, gcode: GCode, toolhead: Toolhead, clock: PrintClock, heaters: Mapping[str, Heater]
-    ) -> None:
+    def __init__(self, gcode: GCode, toolhead: Toolhead, clock: PrintClock, heaters: Mapping[str, Heater]) -> None:
         self._gcode = gcode
         self._toolhead = toolhead
         self._clock = clock
@@ -132,9 +130,7 @@ class HeatingCommands:
         self.turn_off()
 
     async def _fan(self, command: Command) -> None:
-        self.fan_speed = (
-            0.0 if command.name == "M107" else min(1.0, command.number("S", 255.0, minimum=0.0) / 255)
-        )
+        self.fan_speed = 0.0 if command.name == "M107" else min(1.0, command.number("S", 255.0, minimum=0.0) / 255)
 
     async def _tell(self, command: Command) -> None:
         self._gcode.respond(self._temperatures())

@@ -26,8 +26,7 @@ Status = dict[str, object]
 
 READY = "Printer is ready"
 STARTUP = (
-    "\nPrinter is not ready\nThe klippy host software is attempting to connect.  Please\n"
-    "retry in a few moments.\n"
+    "\nPrinter is not ready\nThe klippy host software is attempting to connect.  Please\nretry in a few moments.\n"
 )
 HALTED = (
     '\nOnce the underlying issue is corrected, use the "RESTART"\n'
@@ -84,18 +83,14 @@ class Host:
         for index, name in enumerate(setup.extruders):
             self.heaters[name] = Heater(self.clock, 4.0, 250.0, f"T{index}")
         self.heating = HeatingCommands(self.gcode, self.toolhead, self.clock, self.heaters)
-        self.printing = Printing(
-            self.gcode, self.motion, setup.gcodes, lambda: start_task(self.printing.work)
-        )
+        self.printing = Printing(self.gcode, self.motion, setup.gcodes, lambda: start_task(self.printing.work))
         self.exclude = ExcludeObject(self.gcode)
         self._register()
         self.macros = Macros(
             self.gcode, setup.macros, status=self.status, call_remote=call_remote, shut_down=self.shut_down
         )
         self._overrides = overrides
-        self._config = config_status(
-            setup.extruders, setup.limits, setup.gcodes, setup.macros, setup.min_extrude_temp
-        )
+        self._config = config_status(setup.extruders, setup.limits, setup.gcodes, setup.macros, setup.min_extrude_temp)
         self._endstops: dict[str, int] = {}
         self._objects = self._build_objects()
 
@@ -126,10 +121,7 @@ class Host:
 
     def may_extrude(self, extruder: str) -> bool:
         """Whether that nozzle is warm enough."""
-        return (
-            self.setup.min_extrude_temp <= 0
-            or self.heaters[extruder].temperature >= self.setup.min_extrude_temp
-        )
+        return self.setup.min_extrude_temp <= 0 or self.heaters[extruder].temperature >= self.setup.min_extrude_temp
 
     # commands of the host itself
 
@@ -177,9 +169,7 @@ class Host:
         kinds = {"echo": "echo: ", "command": "// ", "error": "!! ", "echo_no_space": "echo:"}
         kind = command.text("TYPE", "echo").lower()
         if kind not in kinds:
-            raise KlipperError(
-                f"RESPOND TYPE '{kind}' is invalid. Must be one of 'echo', 'command', or 'error'"
-            )
+            raise KlipperError(f"RESPOND TYPE '{kind}' is invalid. Must be one of 'echo', 'command', or 'error'")
         prefix = command.optional_text("PREFIX")
         self.gcode.respond((kinds[kind] if prefix is None else f"{prefix} ") + command.text("MSG", ""))
 
@@ -196,16 +186,13 @@ class Host:
         self.gcode.info(f"FIRMWARE_NAME:{self.setup.app} FIRMWARE_VERSION:{self.setup.software_version}")
 
     async def _tell_endstops(self, command: Command) -> None:
-        self.gcode.respond(
-            " ".join(f"{name}:{state}" for name, state in (await self.query_endstops()).items())
-        )
+        self.gcode.respond(" ".join(f"{name}:{state}" for name, state in (await self.query_endstops()).items()))
 
     async def query_endstops(self) -> dict[str, str]:
         """Open or TRIGGERED for each axis; an axis at its endstop triggers it."""
         ends = self.setup.limits.endstops
         at_end = [
-            axis in self.toolhead.homed_axes and self.toolhead.position[i] <= ends[i]
-            for i, axis in enumerate("xyz")
+            axis in self.toolhead.homed_axes and self.toolhead.position[i] <= ends[i] for i, axis in enumerate("xyz")
         ]
         self._endstops = {axis: int(hit) for axis, hit in zip("xyz", at_end, strict=True)}
         return {axis: "TRIGGERED" if hit else "open" for axis, hit in self._endstops.items()}

@@ -77,9 +77,7 @@ class Macros:
         self.variables: dict[str, dict[str, object]] = {}
         for name, macro in macros.items():
             self._add(name, macro)
-        gcode.register(
-            "SET_GCODE_VARIABLE", self._set_variable, help_text="Set the value of a G-Code macro variable"
-        )
+        gcode.register("SET_GCODE_VARIABLE", self._set_variable, help_text="Set the value of a G-Code macro variable")
 
     def _add(self, name: str, macro: Macro) -> None:
         alias = name.upper()

@@ -113,9 +113,7 @@ def trapezoid(
 class MotionQueue:
     """The moves of the toolhead or of one extruder: first planned, then certain, then history for 30 s."""
 
-    def __init__(
-        self, clock: PrintClock, on_certain: Callable[[Segment], None] = lambda segment: None
-    ) -> None:
+    def __init__(self, clock: PrintClock, on_certain: Callable[[Segment], None] = lambda segment: None) -> None:
         self._clock = clock
         self._on_certain = on_certain
         self._planned: deque[Segment] = deque()
@@ -282,9 +280,7 @@ class Toolhead:
         self, deltas: Sequence[float], distance: float, velocity: float, accel: float
     ) -> tuple[float, float]:
         if not self._may_extrude(self.extruder):
-            raise KlipperError(
-                "Extrude below minimum temp\nSee the 'min_extrude_temp' config option for details"
-            )
+            raise KlipperError("Extrude below minimum temp\nSee the 'min_extrude_temp' config option for details")
         limits, ratio = self.limits, deltas[3] / distance
         if not (deltas[0] or deltas[1]) or ratio < 0:
             if abs(deltas[3]) > limits.max_extrude_only_distance:
