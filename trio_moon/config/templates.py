@@ -45,9 +45,15 @@ def _raise_error(message: object, code: int = 400) -> NoReturn:
     raise TemplateFailed(str(message))
 
 
+@jinja2.pass_context
+def _unchanged(context: object, value: object) -> object:
+    return value
+
+
 def _environment() -> jinja2.Environment:
-    # Not optimized: folding constants would compute 9**9**9 while a template is only being read.
-    environment = _Sandbox("{%", "%}", "{", "}", extensions=["jinja2.ext.do"], optimized=False)
+    # Folding constants would compute 'x' * 10**11 while a template is only being read: `optimized` switches one place
+    # off where Jinja2 does so, a `finalize` that asks for the context the other.
+    environment = _Sandbox("{%", "%}", "{", "}", extensions=["jinja2.ext.do"], optimized=False, finalize=_unchanged)
     environment.filters["fromjson"] = msgspec.json.decode
     environment.globals["raise_error"] = _raise_error
     environment.globals["log_debug"] = _log.debug

@@ -1,0 +1,95 @@
+"""Templates are rendered in another process, and none of them can harm ours. Real processes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+import trio
+
+from trio_moon.config.renderer import Renderer
+from trio_moon.config.secrets import Secrets
+from trio_moon.config.templates import Template, TemplateFailed
+
+ENDLESS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+
+
+@pytest.fixture
+async def renderer(nursery: trio.Nursery) -> Renderer:
+    renderer = Renderer(budget=1.0)
+    await nursery.start(renderer.run)
+    return renderer
+
+
+async def test_templates_see_their_context_and_secrets(renderer: Renderer) -> None:
+    template = Template("{secrets.who}: {% for a in event_args %}{a.filename} {% endfor %}", Secrets({"who": "me"}))
+    context = {"event_args": [{"filename": "a"}, {"filename": "Bär {x}"}]}
+    assert await renderer.render(template, context) == "me: a Bär {x}"
+
+
+async def test_plain_text_needs_no_process(renderer: Renderer) -> None:
+    assert await renderer.render(Template("The print is done"), {}) == "The print is done"
+    assert renderer.vitals() == {"idle": 0, "busy": 0}
+
+
+async def test_a_template_that_raises_says_why(renderer: Renderer) -> None:
+    with pytest.raises(TemplateFailed, match=r"^template failed: 'x' is undefined$"):
+        await renderer.render(Template("{ x.y.z }"), {})
+    assert await renderer.render(Template("{ 1 }"), {}) == "1"
+
+
+async def test_one_that_never_ends_is_stopped_and_delays_nobody(renderer: Renderer) -> None:
+    failed = []
+
+    async def loop() -> None:
+        with pytest.raises(TemplateFailed, match="not done within 1 s"):
+            await renderer.render(Template(ENDLESS), {})
+        failed.append(time.monotonic())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(loop)
+        await trio.sleep(0.5)
+        with trio.fail_after(20):
+            assert await renderer.render(Template("{ x }"), {"x": 2}) == "2"
+    assert len(failed) == 1
+    assert await renderer.render(Template("{ x }"), {"x": 3}) == "3"
+
+
+async def test_one_that_eats_memory_is_stopped(renderer: Renderer) -> None:
+    with pytest.raises(TemplateFailed):
+        await renderer.render(Template("{ 'x' * 10000000000 }"), {})
+    with pytest.raises(TemplateFailed, match="longer than 65536 characters"):
+        await renderer.render(Template("{ 'x' * 100000 }"), {})
+    assert await renderer.render(Template("{ 1 }"), {}) == "1"
+
+
+async def test_many_at_once_share_a_few_processes(renderer: Renderer) -> None:
+    texts: list[str] = []
+
+    async def render(number: int) -> None:
+        texts.append(await renderer.render(Template("{ x }"), {"x": number}))
+
+    async with trio.open_nursery() as nursery:
+        for number in range(20):
+            nursery.start_soon(render, number)
+    assert sorted(texts, key=int) == [str(number) for number in range(20)]
+    idle = renderer.vitals()["idle"]
+    assert isinstance(idle, int)
+    assert 1 <= idle <= 3
+
+
+def children() -> set[str]:
+    lists = Path("/proc/self/task").glob("*/children")
+    return {process for children in lists for process in children.read_text().split()}
+
+
+async def test_no_process_outlives_its_renderer() -> None:
+    before = children()
+    async with trio.open_nursery() as nursery:
+        renderer = Renderer()
+        await nursery.start(renderer.run)
+        await renderer.render(Template("{ 1 }"), {})
+        assert len(children() - before) == 1
+        nursery.cancel_scope.cancel()
+    assert children() == before
