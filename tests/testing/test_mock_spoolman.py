@@ -55,7 +55,9 @@ async def test_hanging_after_apply_has_changed_the_ledger(
 ) -> None:
     with mock_spoolman.fault("PUT", "/spool/*/use", HangAfterApply(times=1)) as fault:
         with pytest.raises(httpx.ReadTimeout):
-            await client.put("/spool/1/use", json={"use_length": 1}, timeout=0.3)
+            await client.put("/spool/1/use", json={"use_length": 1}, timeout=0.25)
+        with trio.fail_after(10):
+            await fault.wait_struck()
         assert (await client.put("/spool/1/use", json={"use_length": 1})).status_code == 200
     assert fault.struck == 1
     assert mock_spoolman.used_mm(1) == 2.0

@@ -34,7 +34,7 @@ from trio_moon.testing.spoolman_faults import (
 )
 from trio_moon.testing.spoolman_messages import Answer
 
-PATIENCE = 0.3
+PATIENCE = 0.25
 LONG = 30.0
 
 
@@ -66,7 +66,10 @@ async def test_without_an_answer_the_ledger_knows_whether_it_was_applied(
     mock_spoolman: MockSpoolman, fault: Fault, error: type[Exception], applied: int
 ) -> None:
     with mock_spoolman.fault("PUT", "/spool/1/use", fault), pytest.raises(error):
-        await use(mock_spoolman)
+        await use(mock_spoolman, PATIENCE if error is httpx.ReadTimeout else 10)
+    with trio.fail_after(10):
+        await fault.wait_struck()
+        await mock_spoolman.wait_uses(applied)
     assert len(mock_spoolman.uses) == applied
 
 
@@ -97,14 +100,16 @@ async def test_with_an_answer_the_ledger_knows_whether_it_was_applied(
     assert len(mock_spoolman.uses) == applied
 
 
-@pytest.mark.parametrize("fault", [ApplyAfterLeaving(), ApplyLate(seconds=2 * PATIENCE)], ids=name_of)
+@pytest.mark.parametrize("fault", [ApplyAfterLeaving(), ApplyLate(seconds=PATIENCE)], ids=name_of)
 async def test_a_use_may_be_applied_after_the_client_has_given_up(mock_spoolman: MockSpoolman, fault: Fault) -> None:
     with mock_spoolman.fault("PUT", "*", fault), pytest.raises(httpx.ReadTimeout):
-        await use(mock_spoolman)
-    assert not mock_spoolman.uses
+        await use(mock_spoolman, PATIENCE / 2)
     with trio.fail_after(10):
         await mock_spoolman.wait_uses(1)
-    assert mock_spoolman.used_mm(1) == 5
+    (applied,) = mock_spoolman.uses
+    assert applied.used_mm == 5
+    assert applied.request is not None
+    assert (applied.at - applied.request.at).total_seconds() > PATIENCE / 4
 
 
 async def test_a_gateway_says_when_to_come_again(mock_spoolman: MockSpoolman) -> None:
@@ -134,24 +139,31 @@ async def test_a_dripping_answer_takes_its_time(mock_spoolman: MockSpoolman) -> 
     assert patience.cancelled_caught
 
 
-async def raw_live(spoolman: MockSpoolman, words: bytes = b"", patience: float = 10) -> tuple[bytes, bytes, str]:
-    """The head and the frames that come after a handshake and our words, and how it ended."""
-    received, ending = b"", "still open"
-    with trio.move_on_after(patience):
+async def raw_live(
+    spoolman: MockSpoolman, ending: str, words: bytes = b"", wanted: int = 0
+) -> tuple[bytes, bytes, str]:
+    """The head and the frames that come after a handshake and our words, and how it ended.
+
+    Where it is to stay open, it is given up a while after so many bytes of frames have come.
+    """
+    received, ended = b"", "still open"
+    with trio.move_on_after(10 if wanted or ending != "still open" else PATIENCE) as patience:
         async with await trio.open_tcp_stream("127.0.0.1", spoolman.port) as stream:
             await stream.send_all(HANDSHAKE + words)
             try:
                 async for data in stream:
                     received += data
-                ending = "closed"
+                    if ending == "still open" and len(received.partition(b"\r\n\r\n")[2]) >= wanted:
+                        patience.deadline = trio.current_time() + PATIENCE
+                ended = "closed"
             except trio.BrokenResourceError:
-                ending = "reset"
+                ended = "reset"
     head, _, frames = received.partition(b"\r\n\r\n")
-    return head, frames, ending
+    return head, frames, ended
 
 
 async def test_without_a_fault_a_websocket_pongs_and_closes(mock_spoolman: MockSpoolman) -> None:
-    head, frames, ending = await raw_live(mock_spoolman, CLIENT_PING + CLIENT_CLOSE)
+    head, frames, ending = await raw_live(mock_spoolman, "closed", CLIENT_PING + CLIENT_CLOSE)
     assert head.startswith(b"HTTP/1.1 101 ")
     assert (frames, ending) == (SERVER_PONG + b"\x88\x00", "closed")
 
@@ -170,10 +182,11 @@ async def test_without_a_fault_a_websocket_pongs_and_closes(mock_spoolman: MockS
 )
 async def test_a_handshake_can_be_spoilt(mock_spoolman: MockSpoolman, fault: Fault, start: bytes, ending: str) -> None:
     with mock_spoolman.fault("WS", "/spool", fault):
-        patience = PATIENCE if ending == "still open" else 10
-        head, _, ended = await raw_live(mock_spoolman, patience=patience)
+        head, _, ended = await raw_live(mock_spoolman, ending)
+    with trio.fail_after(10):
+        await fault.wait_struck()
+        await mock_spoolman.wait_until(lambda: mock_spoolman.live == [])
     assert (head[: len(start)], ended) == (start, ending)
-    assert mock_spoolman.live == []
 
 
 @pytest.mark.parametrize(
@@ -194,8 +207,7 @@ async def test_an_open_websocket_can_be_spoilt(
     mock_spoolman: MockSpoolman, fault: Fault, words: bytes, frames: bytes, ending: str
 ) -> None:
     with mock_spoolman.fault("WS", "*", fault):
-        patience = PATIENCE if ending == "still open" else 10
-        _, received, ended = await raw_live(mock_spoolman, words, patience)
+        _, received, ended = await raw_live(mock_spoolman, ending, words, len(frames))
     assert (received, ended) == (frames, ending)
 
 
