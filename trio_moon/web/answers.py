@@ -21,6 +21,7 @@ from trio_moon.rpc.request_head import Doorkeeper, RequestHead
 from trio_moon.web.downloads import FileSlice, open_download
 from trio_moon.web.multipart import parse_fields
 from trio_moon.web.pages import Pages
+from trio_moon.web.settings import Limits
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +81,11 @@ class Call:
             and self._method.endpoint.upload is not None
             and self.head.headers.get("content-type", "")[:20].lower().startswith("multipart/form-data")
         )
+
+    def check_size(self, size: int, limits: Limits) -> None:
+        """Raise TooLarge if the body of this call may not be so big."""
+        if size > (limits.body_bytes if self.caller.authorized else limits.unknown_body_bytes):
+            raise TooLarge(f"a body of {size} bytes is too big for this call")
 
     def receive(self, size: int | None) -> Incoming:
         """Open the place where the upload goes. Raises what the client should be told."""

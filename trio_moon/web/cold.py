@@ -140,7 +140,7 @@ class _Served:
         self._doorkeeper = doorkeeper
         self._limits = settings.limits
         self._prefix = settings.route_prefix
-        self._uploads = trio.CapacityLimiter(settings.limits.uploads)
+        self._uploads = trio.CapacityLimiter(settings.limits.upload_threads)
 
     async def http(self) -> Response:
         head = self._head(request)
@@ -150,7 +150,7 @@ class _Served:
         if call.is_upload:
             return _response(await self._upload(call), head)
         try:
-            body = await self._body()
+            body = await self._body(call)
         except TooLarge as error:
             return _response(call.refusal(error), head)
         outcome = call.begin(body)
@@ -172,13 +172,12 @@ class _Served:
         verb = getattr(source, "method", "GET")
         return RequestHead(verb, path, query, headers, peer, transport, source.scope["scheme"] in ("https", "wss"))
 
-    async def _body(self) -> bytes:
+    async def _body(self, call: Call) -> bytes:
         parts: list[bytes] = []
         size = 0
         async for data in request.body:
             size += len(data)
-            if size > self._limits.body_bytes:
-                raise TooLarge(f"a body may have {self._limits.body_bytes >> 20} MiB")
+            call.check_size(size, self._limits)
             parts.append(data)
         return b"".join(parts)
 

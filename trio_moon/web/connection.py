@@ -12,8 +12,6 @@ import trio
 LINGER = 1.0
 """How long a client gets to read our last words before the connection is cut."""
 
-LINGER_BYTES = 1 << 20
-
 
 class Gone(Exception):
     """The client has left, or was cut off."""
@@ -104,10 +102,9 @@ class Connection:
             self.sock.shutdown(socket.SHUT_WR)
         except OSError:
             return
-        left = LINGER_BYTES
         with trio.move_on_after(LINGER):
-            while left > 0 and (data := await self.receive()):
-                left -= len(data)
+            while await self.receive():
+                pass
 
     def has_left(self) -> bool:
         """Whether the client has closed its end while it was waiting for us."""
@@ -123,7 +120,7 @@ class Connection:
         if self.last_words:
             with suppress(OSError):
                 self.sock.send(self.last_words)
-        self.scope.cancel()
+        self.cut()
 
     def cut(self) -> None:
         """End it from outside, at once; a thread that reads from it wakes up."""

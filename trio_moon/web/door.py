@@ -11,6 +11,7 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import trio
@@ -24,6 +25,8 @@ BACKLOG = 512
 ACCEPT_AT_ONCE = 64
 SWEEP_EVERY = 0.5
 NO_MORE_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+CROWDED = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 Serve = Callable[[Connection], Awaitable[object]]
 
@@ -48,6 +51,7 @@ class Door:
 
     async def keep_open(self, listener: socket.socket, serve: Serve, nursery: trio.Nursery) -> None:
         """Accept for ever. Connections live in `nursery`."""
+        starved = False
         while True:
             await trio.lowlevel.wait_readable(listener)
             for _ in range(ACCEPT_AT_ONCE):
@@ -57,10 +61,13 @@ class Door:
                     break
                 except OSError as error:
                     if error.errno in NO_MORE_DESCRIPTORS:
-                        logger.warning("connections can't be accepted: %s", error.strerror)
+                        if not starved:
+                            logger.warning("no connection can be accepted: %s", error.strerror)
+                        starved = True
                         self._make_room(None)
                         await trio.sleep(0.1)
                     break
+                starved = False
                 self._admit(accepted, name, serve, nursery)
 
     def _admit(self, accepted: socket.socket, name: object, serve: Serve, nursery: trio.Nursery) -> None:
@@ -69,6 +76,8 @@ class Door:
         if address is not None:
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if not self._has_room(address):
+            with suppress(OSError):
+                accepted.send(CROWDED)
             accepted.close()
             return
         connection = Connection(accepted, address)
@@ -119,18 +128,26 @@ class Door:
             await trio.sleep(SWEEP_EVERY)
             now = trio.current_time()
             for connection in self.connections:
-                if connection.deadline <= now:
-                    connection.expire()
-                elif connection.on_sweep is not None:
-                    connection.on_sweep(now)
-                elif now - connection.waiting_since > 1.0 and connection.has_left():
-                    connection.scope.cancel()
+                try:
+                    _look_after(connection, now)
+                except Exception:
+                    logger.exception("a connection can't be looked after")
+                    connection.cut()
 
     async def emptied(self) -> None:
         """Wait until the last connection is gone."""
         while self._connections:
             self._empty = trio.Event()
             await self._empty.wait()
+
+
+def _look_after(connection: Connection, now: float) -> None:
+    if connection.deadline <= now:
+        connection.expire()
+    elif connection.on_sweep is not None:
+        connection.on_sweep(now)
+    elif now - connection.waiting_since > 1.0 and connection.has_left():
+        connection.scope.cancel()
 
 
 def open_tcp(host: str | None, port: int) -> list[socket.socket]:

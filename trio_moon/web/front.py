@@ -18,6 +18,7 @@ from trio_moon.rpc.jsonrpc import JsonRpc
 from trio_moon.rpc.registry import Registry
 from trio_moon.rpc.request_head import Doorkeeper
 from trio_moon.web.answers import Answers
+from trio_moon.web.budget import Budget
 from trio_moon.web.connection import Connection
 from trio_moon.web.door import Door, Serve, open_tcp, open_unix, tls_context
 from trio_moon.web.live_http import LiveHttp
@@ -60,11 +61,18 @@ class Front:
         self._doorkeeper = doorkeeper
         self._unix_socket = unix_socket
         limits = settings.limits
+        budget = Budget(limits.incomplete_bytes)
         self._answers = Answers(
             registry, jsonrpc, doorkeeper, pages=Pages(page), max_upload_size=settings.max_upload_size
         )
         self._sessions = Sessions(
-            jsonrpc, audience, doorkeeper, session_ended, most=settings.max_websocket_connections, limits=limits
+            jsonrpc,
+            audience,
+            doorkeeper,
+            session_ended,
+            most=settings.max_websocket_connections,
+            limits=limits,
+            budget=budget,
         )
         self._door = Door(limits)
         self._websocket = LiveWebsocket(self._sessions, doorkeeper)
@@ -72,6 +80,7 @@ class Front:
         self._http = LiveHttp(
             self._answers,
             limits,
+            budget=budget,
             uploads=Uploads(limits),
             websocket=self._websocket.serve,
             cold=self._hand_over,

@@ -12,14 +12,18 @@ from http import HTTPStatus
 
 import trio
 
+from trio_moon.model.errors import RequestError
 from trio_moon.rpc.caller import Transport
 from trio_moon.web.answers import Answer, Answers, Call, error_answer
+from trio_moon.web.budget import Budget
 from trio_moon.web.connection import Connection, Gone
 from trio_moon.web.request_parser import BadRequest, ParsedHead, parse_head
 from trio_moon.web.settings import Limits
 from trio_moon.web.uploads import Uploads
 
 READ_SIZE = 16384
+SHORT = 64 * 1024
+"""A refused body of this size is read and thrown away, so that the connection can go on."""
 BURST = 32
 """So many pipelined answers, then the others get their turn."""
 
@@ -31,7 +35,15 @@ class LiveHttp:
     """Serves connections until they end or another lane takes them."""
 
     def __init__(
-        self, answers: Answers, limits: Limits, *, uploads: Uploads, websocket: Lane, cold: Lane, prefix: str = ""
+        self,
+        answers: Answers,
+        limits: Limits,
+        *,
+        budget: Budget,
+        uploads: Uploads,
+        websocket: Lane,
+        cold: Lane,
+        prefix: str = "",
     ) -> None:
         self._answers = answers
         self._limits = limits
@@ -39,6 +51,7 @@ class LiveHttp:
         self._websocket = websocket
         self._cold = cold
         self._prefix = prefix
+        self.budget = budget
         self._downloads = trio.CapacityLimiter(limits.downloads)
 
     async def serve(self, connection: Connection) -> None:
@@ -145,7 +158,7 @@ class _Exchange:
             await self._flush()
             await self._lane._websocket(connection, parsed, self._take_all())
             return False
-        if parsed.chunked or parsed.head.verb == "PRI":
+        if parsed.chunked:
             await self._flush()
             await self._lane._cold(connection, parsed, self._take_all())
             return False
@@ -156,12 +169,12 @@ class _Exchange:
         if call.is_upload:
             self._buffer = self._buffer[size:]
             return await self._upload(parsed, call)
-        if parsed.body_length > self._limits.body_bytes:
-            limit = self._limits.body_bytes >> 20
-            self._buffer = self._buffer[size:]
-            return await self._answer_early(parsed, error_answer(413, f"a body may have {limit} MiB"))
         if parsed.body_length:
-            body = await self._body(parsed, size)
+            try:
+                body = await self._body(parsed, call, size)
+            except RequestError as error:
+                self._buffer = self._buffer[size:]
+                return await self._answer_early(parsed, call.refusal(error))
         else:
             body, self._buffer = b"", self._buffer[size:]
         outcome = call.begin(body)
@@ -176,32 +189,43 @@ class _Exchange:
                 connection.waiting_since = math.inf
         return await self._give(parsed, answer)
 
-    async def _body(self, parsed: ParsedHead, size: int) -> bytes:
-        connection, end = self._connection, size + parsed.body_length
+    async def _body(self, parsed: ParsedHead, call: Call, size: int) -> bytes:
+        """The body behind a head of `size` bytes. Raises TooLarge or TooMany, and Gone."""
+        call.check_size(parsed.body_length, self._limits)
+        end = size + parsed.body_length
         if len(self._buffer) < end:
             if parsed.expects_continue:
                 self._out.append(b"HTTP/1.1 100 Continue\r\n\r\n")
             await self._flush()
-            connection.deadline = trio.current_time() + self._limits.body_time
-            connection.last_words = _TOO_SLOW
-            parts, have = [self._buffer], len(self._buffer)
-            while have < end:
-                data = await connection.receive()
-                if not data:
-                    raise Gone("in the middle of a body")
-                parts.append(data)
-                have += len(data)
-            self._buffer = b"".join(parts)
-            connection.deadline, connection.last_words = math.inf, b""
+            with self._lane.budget.held(parsed.body_length):
+                await self._fill(end)
         body, self._buffer = self._buffer[size:end], self._buffer[end:]
         return body
 
+    async def _fill(self, end: int) -> None:
+        """Read until the buffer holds `end` bytes, as long as they come at a decent pace."""
+        connection, limits = self._connection, self._limits
+        started = trio.current_time()
+        connection.last_words = _TOO_SLOW
+        parts, have = [self._buffer], len(self._buffer)
+        while have < end:
+            connection.deadline = started + limits.no_progress + have / limits.slowest_body
+            data = await connection.receive()
+            if not data:
+                raise Gone("in the middle of a body")
+            parts.append(data)
+            have += len(data)
+        self._buffer = b"".join(parts)
+        connection.deadline, connection.last_words = math.inf, b""
+
     async def _answer_early(self, parsed: ParsedHead, answer: Answer) -> bool:
         """Answer before the body was read: skip a short one, else close after the answer."""
-        if parsed.body_length > len(self._buffer):
+        length = parsed.body_length
+        if length > len(self._buffer) and (length > SHORT or parsed.expects_continue):
             parsed.keep_alive = False
         else:
-            self._buffer = self._buffer[parsed.body_length :]
+            await self._fill(length)
+            self._buffer = self._buffer[length:]
         return await self._give(parsed, answer)
 
     async def _upload(self, parsed: ParsedHead, call: Call) -> bool:

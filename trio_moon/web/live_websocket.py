@@ -1,54 +1,30 @@
-"""The lane of websockets: wsproto reads what clients send, prebuilt frames go out without waiting."""
+"""The lane of websockets: calls come in, prebuilt frames go out without waiting."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import hashlib
-import struct
 from typing import cast
 
 import trio
-from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFailed
 
-from trio_moon.model.errors import MoonError
+from trio_moon.model.errors import MoonError, TooLarge, TooMany
+from trio_moon.rpc.caller import Caller
 from trio_moon.rpc.request_head import Doorkeeper
 from trio_moon.web.answers import Answer, answer_of, error_answer
 from trio_moon.web.connection import Connection
 from trio_moon.web.conversation import Conversation
+from trio_moon.web.frames import CLOSE, PING, PONG, TEXT, FrameReader, Violation, frame_close, frame_control, frame_text
 from trio_moon.web.live_http import render
 from trio_moon.web.outlet import Outlet
+from trio_moon.web.pieces import Pieces
 from trio_moon.web.request_parser import ParsedHead
 from trio_moon.web.sessions import NoRoom, Sessions
 
 MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 SEND_BUFFER = 256 * 1024
 """Of the socket: small, so that a client that doesn't read is noticed."""
-
-
-def frame_text(payload: bytes) -> bytes:
-    """One unmasked text message."""
-    size = len(payload)
-    if size < 126:
-        return b"\x81" + bytes((size,)) + payload
-    if size < 65536:
-        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
-    return b"\x81\x7f" + size.to_bytes(8, "big") + payload
-
-
-def frame_control(opcode: int, payload: bytes = b"") -> bytes:
-    """A close, ping or pong."""
-    return bytes((0x80 | opcode, len(payload))) + payload
-
-
-def close_frame(code: int, reason: str) -> bytes:
-    """The frame that says why; the reason is cut to what fits."""
-    text = reason.encode()[:120].decode("utf-8", "ignore").encode()
-    return frame_control(8, struct.pack("!H", code) + text)
-
-
-class MessageTooBig(Exception):
-    """A message above the limit."""
 
 
 class LiveWebsocket:
@@ -83,7 +59,7 @@ class LiveWebsocket:
             limits.no_progress,
         )
         async with trio.open_nursery() as nursery:
-            talk = _Talk(connection, nursery, self._sessions)
+            talk = _Talk(connection, nursery, self._sessions, caller)
             conversation = Conversation(
                 self._sessions.jsonrpc, caller, talk.outlet, frame_text, nursery, limits.waiting_calls
             )
@@ -94,7 +70,7 @@ class LiveWebsocket:
             finally:
                 connection.on_sweep = None
                 self._sessions.end(session)
-                talk.outlet.shut()
+                talk.leave_nothing()
                 nursery.cancel_scope.cancel()
 
 
@@ -104,14 +80,15 @@ _SNDBUF = (1, 7, SEND_BUFFER)  # SOL_SOCKET, SO_SNDBUF
 class _Talk:
     """One open websocket."""
 
-    def __init__(self, connection: Connection, nursery: trio.Nursery, sessions: Sessions) -> None:
+    def __init__(self, connection: Connection, nursery: trio.Nursery, sessions: Sessions, caller: Caller) -> None:
         self._connection = connection
         self._limits = sessions.limits
-        self._frames = FrameProtocol(client=False, extensions=[])
+        self._caller = caller
+        self._frames = FrameReader()
+        self._pieces = Pieces(sessions.budget)
+        self._last: tuple[int, str] | None = None
         self._ended = False
-        self._parts: list[bytes | str] = []
-        self._size = 0
-        self._heard_at = trio.current_time()
+        self._opened_at = self._heard_at = trio.current_time()
         self._pinged = False
         self.outlet = Outlet(connection, frame_text, nursery, sessions.limits, self.end)
 
@@ -120,16 +97,11 @@ class _Talk:
         connection = self._connection
         while True:
             if data:
-                try:
-                    messages = self._read(data)
-                except ParseFailed as error:
-                    self.end(int(error.code), str(error))
-                    messages = []
-                except MessageTooBig:
-                    self.end(1009, "the message is too big")
-                    messages = []
+                messages = self._read(data)
                 if messages:
                     await conversation.hear(messages)
+                if self._last is not None:
+                    self.end(*self._last)
             if self._ended:
                 if not self.outlet.stuck:
                     await connection.linger()
@@ -141,39 +113,43 @@ class _Talk:
             self._pinged = False
 
     def _read(self, data: bytes) -> list[bytes | str]:
+        """The messages that `data` completes. What the protocol forbids ends the session."""
         messages: list[bytes | str] = []
-        self._frames.receive_bytes(data)
-        for frame in self._frames.received_frames():
-            match frame.opcode:
-                case Opcode.TEXT | Opcode.BINARY | Opcode.CONTINUATION:
-                    payload = cast("bytes | str", frame.payload)
-                    if frame.frame_finished and frame.message_finished and not self._parts:
-                        if len(payload) > self._limits.message_bytes:
-                            raise MessageTooBig
+        try:
+            for opcode, payload, ended in self._frames.feed(data):
+                if opcode == TEXT:
+                    self._check_size(len(payload))
+                    if ended and not self._pieces:
                         messages.append(payload)
                         continue
-                    self._size += len(payload)
-                    if self._size > self._limits.message_bytes:
-                        raise MessageTooBig
-                    self._parts.append(payload)
-                    if frame.frame_finished and frame.message_finished:
-                        messages.append(_joined(self._parts))
-                        self._parts, self._size = [], 0
-                case Opcode.PING:
-                    self.outlet.write(frame_control(10, bytes(cast(bytes, frame.payload))))
-                case Opcode.PONG:
-                    pass
-                case Opcode.CLOSE:
-                    code = int(cast("tuple[int, str]", frame.payload)[0])
-                    self.end(1000 if code == CloseReason.NO_STATUS_RCVD else code, "")
-                    break
+                    self._pieces.add(payload)
+                    if ended:
+                        messages.append(self._pieces.take())
+                elif opcode == PING:
+                    self.outlet.write(frame_control(PONG, bytes(cast(bytes, payload))))
+                elif opcode == CLOSE:
+                    self._ends_after(int.from_bytes(cast(bytes, payload), "big"), "")
+        except Violation as error:
+            self._ends_after(error.code, error.reason)
+        except (TooLarge, TooMany) as error:
+            self._ends_after(1009, error.message)
         return messages
+
+    def _check_size(self, more: int) -> None:
+        limits = self._limits
+        limit = limits.message_bytes if self._caller.authorized else limits.unknown_body_bytes
+        if self._pieces.size + more > limit:
+            raise TooLarge("the message is too big")
+
+    def _ends_after(self, code: int, reason: str) -> None:
+        """Close once what came before has been answered."""
+        self._last = (code, reason)
 
     def end(self, code: int, reason: str) -> None:
         """Say why, give the client a moment to read it, then the connection ends."""
         if not self._ended:
             self._ended = True
-            self.outlet.finish(close_frame(code, reason))
+            self.outlet.finish(frame_close(code, reason))
 
     def take_leave(self, in_good_order: bool) -> None:
         """The service goes."""
@@ -182,22 +158,24 @@ class _Talk:
         else:
             self._connection.cut()
 
+    def leave_nothing(self) -> None:
+        """The connection is gone: give back what it held."""
+        self.outlet.shut()
+        self._pieces.drop()
+
     def sweep(self, now: float) -> None:
-        """Ping a silent client, and let go of a dead one."""
+        """Ping a silent client, and let go of a dead one and of one that nobody logs in to."""
         if self._ended:
+            return
+        if not self._caller.authorized and now - self._opened_at > self._limits.unknown_session:
+            self.end(1008, "nobody has logged in")
             return
         silent = now - self._heard_at
         if silent > self._limits.dead_after and not self.outlet.stuck:
             self.end(1011, "no answer to our pings")
         elif silent > self._limits.ping_after and not self._pinged:
             self._pinged = True
-            self.outlet.write(frame_control(9, b"moon"))
-
-
-def _joined(parts: list[bytes | str]) -> bytes | str:
-    if isinstance(parts[0], str):
-        return "".join(cast("list[str]", parts))
-    return b"".join(part.encode() if isinstance(part, str) else part for part in parts)
+            self.outlet.write(frame_control(PING, b"moon"))
 
 
 def _refusal(parsed: ParsedHead) -> Answer | None:

@@ -102,7 +102,7 @@ def parse_head(data: bytes, peer: str | None, *, max_lines: int, strip: str | No
         RequestHead(verb, path, query, headers, peer, transport),
         _body_length(headers),
         "transfer-encoding" in headers,
-        parser.should_keep_alive(),
+        version == "1.1" and parser.should_keep_alive(),
         upgrade,
         _expectation(headers),
     )

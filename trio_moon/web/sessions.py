@@ -9,6 +9,7 @@ from trio_moon.rpc.audience import Audience
 from trio_moon.rpc.caller import Caller, Outbox, Session
 from trio_moon.rpc.jsonrpc import JsonRpc
 from trio_moon.rpc.request_head import Doorkeeper
+from trio_moon.web.budget import Budget
 from trio_moon.web.settings import Limits
 
 SessionEnded = Callable[[Session], None]
@@ -36,9 +37,11 @@ class Sessions:
         *,
         most: int,
         limits: Limits,
+        budget: Budget,
     ) -> None:
         self.jsonrpc = jsonrpc
         self.limits = limits
+        self.budget = budget
         self._audience = audience
         self._doorkeeper = doorkeeper
         self._ended = ended

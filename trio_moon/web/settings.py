@@ -26,13 +26,16 @@ class Limits:
     header_lines: int = 100
     body_bytes: int = 16 * MEBIBYTE
     """Of an API call; uploads have a limit of their own."""
-    body_time: float = 60.0
-    form_fields: int = 100
+    unknown_body_bytes: int = 64 * 1024
+    """The same, and one message, of somebody who isn't authorised."""
+    incomplete_bytes: int = 64 * MEBIBYTE
+    """Of all larger bodies and messages together that are still being received."""
+    slowest_body: int = 2048
+    """Bytes per second that a body must keep up, on the average, after its first `no_progress`."""
     no_progress: float = 20.0
     """A body, an upload, a download or a client's backlog that doesn't move for this long is cut."""
-    upload_bytes_per_second: int = 256
-    """An upload slower than this on the average, after its first minute, is cut."""
-    uploads: int = 4
+    uploads: int = 32
+    upload_threads: int = 4
     downloads: int = 8
     message_bytes: int = 16 * MEBIBYTE
     """One JSON-RPC message on a websocket or the unix socket."""
