@@ -1,0 +1,1 @@
+"""The files room: roots, uploads and downloads, and the metadata of what can be printed."""

@@ -1,0 +1,112 @@
+"""What the roots held when we last looked: so that every change is told once, whoever made it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from trio_moon.features.files.places import Place
+
+UNWATCHED = (".thumbs", ".git")
+"""Folders whose changes are told to nobody."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file or folder: enough to see that it changed, or that it is the same one under another name."""
+
+    is_folder: bool
+    inode: tuple[int, int]
+    size_bytes: int = 0
+    modified_ns: int = 0
+
+    def replaces(self, other: Entry) -> bool:
+        """Whether one thing took the place of another, so that what was below it is gone."""
+        return self.is_folder != other.is_folder or (self.is_folder and self.inode != other.inode)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that happened, by the API's name for it (`create_file` …)."""
+
+    action: str
+    place: Place
+    source: Place | None = None
+
+
+Look = Callable[[Place], Entry | None]
+"""What is on disk at a place now."""
+Walk = Callable[[Place], Iterable[tuple[Place, Entry]]]
+"""Everything below a folder on disk."""
+
+
+class Index:
+    """The files and folders that everybody has been told of."""
+
+    def __init__(self) -> None:
+        self._known: dict[Place, Entry] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def places(self) -> list[Place]:
+        """All of them, in no order."""
+        return list(self._known)
+
+    def fill(self, found: Iterable[tuple[Place, Entry]]) -> None:
+        """Take over what is there at the start; nobody needs to be told."""
+        self._known.update(found)
+
+    def reconcile(self, touched: Iterable[Place], look: Look, walk: Walk) -> list[Change]:
+        """Look at what was touched and tell what is different, with one change for a whole folder."""
+        born: dict[Place, Entry] = {}
+        gone: dict[Place, Entry] = {}
+        changed: list[Change] = []
+        for place in sorted(_with_parents(touched), key=lambda place: len(place.parts)):
+            was, now = self._known.get(place), look(place)
+            if was == now:
+                continue
+            if was is not None and now is not None and not now.replaces(was):
+                self._known[place] = now
+                if not now.is_folder:
+                    changed.append(Change("modify_file", place))
+                continue
+            if was is not None:
+                self._forget(place)
+                gone[place] = was
+            if now is not None:
+                born[place] = now
+                self._known[place] = now
+                if now.is_folder:
+                    self._known.update(walk(place))
+        return [*_moves(born, gone), *_rest("delete", gone), *_rest("create", born), *changed]
+
+    def _forget(self, place: Place) -> None:
+        depth = len(place.parts)
+        for known in [k for k in self._known if k.root == place.root and k.parts[:depth] == place.parts]:
+            del self._known[known]
+
+
+def _with_parents(touched: Iterable[Place]) -> set[Place]:
+    """The touched places and the folders above them, without those that nobody watches."""
+    wanted: set[Place] = set()
+    for place in touched:
+        if not any(part in UNWATCHED for part in place.parts):
+            wanted.update(Place(place.root, place.parts[:depth]) for depth in range(1, len(place.parts) + 1))
+    return wanted
+
+
+def _moves(born: dict[Place, Entry], gone: dict[Place, Entry]) -> list[Change]:
+    """Pair what vanished with the same thing elsewhere; paired ones leave `born` and `gone`."""
+    moves = []
+    left = {entry: place for place, entry in gone.items()}
+    for place, entry in list(born.items()):
+        source = left.pop(entry, None)
+        if source is not None:
+            del born[place], gone[source]
+            moves.append(Change("move_dir" if entry.is_folder else "move_file", place, source))
+    return moves
+
+
+def _rest(verb: str, entries: dict[Place, Entry]) -> list[Change]:
+    return [Change(f"{verb}_{'dir' if entry.is_folder else 'file'}", place) for place, entry in entries.items()]

@@ -1,0 +1,139 @@
+"""The roots as the rest of the house changes them: one change at a time in each root, protected, and told to all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TypeVar, TypeVarTuple
+
+import trio
+
+from trio_moon.features.files import listing
+from trio_moon.features.files.changes import Changes
+from trio_moon.features.files.in_use import Mirror, check_not_in_use, file_in_use
+from trio_moon.features.files.index import UNWATCHED, Change, Entry, Index
+from trio_moon.features.files.places import Place
+from trio_moon.features.files.roots import Roots
+from trio_moon.features.files.staging import Staging
+from trio_moon.kit.threads import Workers
+from trio_moon.kit.topics import Topic
+from trio_moon.model.errors import MoonError
+from trio_moon.rpc.audience import Audience
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+DISK_THREADS = 4
+
+
+class Library:
+    """Everything that changes a root comes through here."""
+
+    def __init__(self, roots: Roots, mirror: Mirror, audience: Audience) -> None:
+        self.roots = roots
+        self.staging = Staging(roots)
+        self.changes = Changes(roots, self.staging)
+        self.told: Topic[Change] = Topic()
+        """Every change that clients were told of, for those who keep something about files."""
+        self._mirror = mirror
+        self._audience = audience
+        self._index = Index()
+        self._locks = {root.name: trio.Lock() for root in roots}
+        self._workers = Workers("files", DISK_THREADS)
+
+    @property
+    def waiting(self) -> int:
+        """How many pieces of disk work wait for a thread."""
+        return self._workers.waiting
+
+    async def on_disk(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
+        """Do blocking work on the disk in a thread."""
+        return await self._workers.run(work, *args)
+
+    async def open(self) -> None:
+        """Remove what a killed program left behind, and look at everything once."""
+        await self.on_disk(self.staging.clean)
+        for root in self.roots:
+            self._index.fill(await self.on_disk(list, self._walk(Place(root.name))))
+
+    def places(self) -> list[Place]:
+        """Every file and folder that was there when we last looked."""
+        return self._index.places()
+
+    async def everything(self) -> list[Place]:
+        """Every file and folder that is there now."""
+        everything: list[Place] = []
+        for root in self.roots:
+            everything += [place for place, _ in await self.on_disk(list, self._walk(Place(root.name)))]
+        return everything
+
+    @asynccontextmanager
+    async def changing(self, *places: Place) -> AsyncIterator[None]:
+        """Be the only one who changes the roots of these places, none of which may be in use by the printer."""
+        async with AsyncExitStack() as stack:
+            for name in sorted({self.roots.get(place.root).name for place in places}):
+                await stack.enter_async_context(self._locks[name])
+            await self.check_unused(*places)
+            yield
+
+    async def check_unused(self, *places: Place) -> None:
+        """Forbidden if one of the places is, or holds, the file being printed."""
+        in_use = file_in_use(self._mirror, self.roots.get("gcodes").path)
+        if in_use is not None:
+            for place in places:
+                await self.on_disk(check_not_in_use, self.roots, place, in_use)
+
+    async def tell(self, change: Change) -> dict[str, object]:
+        """Tell everybody of a change that was made inside `changing`; returns what they were told."""
+        touched = [change.place] if change.source is None else [change.place, change.source]
+        for found in await self.on_disk(self._index.reconcile, touched, self._look, self._walk):
+            if found.place not in touched and found.source not in touched:
+                await self._announce(found)  # somebody else's, which we came across
+        return await self._announce(change)
+
+    async def notice(self, touched: Iterable[Place]) -> list[Change]:
+        """Tell everybody what others have changed at these places."""
+        by_root: dict[str, list[Place]] = {}
+        for place in touched:
+            by_root.setdefault(place.root, []).append(place)
+        changes: list[Change] = []
+        async with AsyncExitStack() as stack:
+            for name in sorted(by_root):
+                await stack.enter_async_context(self._locks[name])
+            everything = [place for places in by_root.values() for place in places]
+            changes = await self.on_disk(self._index.reconcile, everything, self._look, self._walk)
+            for change in changes:
+                await self._announce(change)
+        return changes
+
+    async def _announce(self, change: Change) -> dict[str, object]:
+        news: dict[str, object] = {
+            "action": change.action,
+            "item": await self.on_disk(listing.item, self.roots, change.place),
+        }
+        if change.source is not None:
+            news["source_item"] = {"path": change.source.path, "root": change.source.root}
+        self._audience.announce("notify_filelist_changed", news)
+        self.told.publish(change)
+        return news
+
+    def _look(self, place: Place) -> Entry | None:
+        try:
+            found = listing.find(self.roots, place)
+        except MoonError:
+            return None
+        return _entry(found) if found.is_file or found.is_folder else None
+
+    def _walk(self, place: Place) -> Iterable[tuple[Place, Entry]]:
+        try:
+            for found in listing.walk(self.roots, place, enter=lambda folder: folder.name not in UNWATCHED):
+                yield found.place, _entry(found)
+        except MoonError:
+            return  # the folder has just gone: the next look will tell
+
+
+def _entry(found: listing.Found) -> Entry:
+    inode = (found.status.st_dev, found.status.st_ino)
+    if found.is_folder:
+        return Entry(True, inode)
+    return Entry(False, inode, found.status.st_size, found.status.st_mtime_ns)

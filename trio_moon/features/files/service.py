@@ -1,0 +1,133 @@
+"""The files room's calls: what clients may ask of the roots."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trio_moon.features.files import listing
+from trio_moon.features.files.changes import archive_name
+from trio_moon.features.files.content_types import content_type
+from trio_moon.features.files.index import Change
+from trio_moon.features.files.library import Library
+from trio_moon.features.files.parameters import Archive, FolderDeletion, FolderRequest, SomePath, Transfer, WholeRoot
+from trio_moon.features.files.places import Place, parse_place
+from trio_moon.model.errors import BadParams, NotFound
+from trio_moon.rpc.binding import NoParams
+from trio_moon.rpc.caller import Caller
+from trio_moon.rpc.replies import Download
+
+
+class FileCalls:
+    """Lists, moves, copies, packs, deletes and hands out files."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._roots = library.roots
+        self._changes = library.changes
+
+    async def list(self, params: WholeRoot, caller: Caller) -> object:
+        return await self._library.on_disk(listing.list_files, self._roots, params.root)
+
+    def roots(self, params: NoParams, caller: Caller) -> object:
+        return [
+            {"name": root.name, "path": str(root.path), "permissions": "rw" if root.writable else "r"}
+            for root in self._roots
+            if root.path.is_dir()
+        ]
+
+    async def get_directory(self, params: FolderRequest, caller: Caller) -> object:
+        place = parse_place(params.path)
+        listed: dict[str, object] = {**await self._library.on_disk(listing.list_folder, self._roots, place)}
+        listed["disk_usage"] = await self._library.on_disk(listing.disk_usage, self._roots, place)
+        writable = self._roots.get(place.root).writable
+        listed["root_info"] = {"name": place.root, "permissions": "rw" if writable else "r"}
+        return listed
+
+    async def post_directory(self, params: SomePath, caller: Caller) -> object:
+        place = parse_place(params.path)
+        async with self._library.changing(place):
+            await self._library.on_disk(self._changes.make_folder, place)
+            return await self._library.tell(Change("create_dir", place))
+
+    async def delete_directory(self, params: FolderDeletion, caller: Caller) -> object:
+        place = parse_place(params.path)
+        async with self._library.changing(place):
+            await self._library.on_disk(lambda: self._changes.delete_folder(place, force=params.force))
+            return await self._library.tell(Change("delete_dir", place))
+
+    async def delete_file(self, params: SomePath, caller: Caller) -> object:
+        place = parse_place(params.path)
+        async with self._library.changing(place):
+            await self._library.on_disk(self._changes.delete_file, place)
+            return await self._library.tell(Change("delete_file", place))
+
+    async def move(self, params: Transfer, caller: Caller) -> object:
+        source = parse_place(params.source)
+        async with self._library.changing(source, parse_place(params.dest)):
+            dest = await self._library.on_disk(self._changes.goal, source, parse_place(params.dest))
+            await self._library.check_unused(dest)
+            found = await self._library.on_disk(listing.find, self._roots, source)
+            if not await self._library.on_disk(self._changes.move, source, dest):
+                await self._library.on_disk(self._move_to_other_disk, source, dest)
+            return await self._library.tell(Change("move_dir" if found.is_folder else "move_file", dest, source))
+
+    def _move_to_other_disk(self, source: Place, dest: Place) -> None:
+        prepared = self._changes.prepare_copy(source, dest)
+        try:
+            self._changes.publish(prepared)
+        finally:
+            self._changes.discard(prepared)
+        if prepared.is_folder:
+            self._changes.delete_folder(source, force=True)
+        else:
+            self._changes.delete_file(source)
+
+    async def copy(self, params: Transfer, caller: Caller) -> object:
+        source, dest = parse_place(params.source), parse_place(params.dest)
+        dest = await self._library.on_disk(self._changes.goal, source, dest)
+        prepared = await self._library.on_disk(self._changes.prepare_copy, source, dest)
+        try:
+            async with self._library.changing(dest):
+                replaced = await self._library.on_disk(self._changes.publish, prepared)
+                action = "create_dir" if prepared.is_folder else "modify_file" if replaced else "create_file"
+                return await self._library.tell(Change(action, dest))
+        finally:
+            self._changes.discard(prepared)
+
+    async def zip(self, params: Archive, caller: Caller) -> object:
+        if not params.items:
+            raise BadParams("argument 'items' is empty: nothing to pack")
+        items = [parse_place(path) for path in params.items]
+        dest = parse_place(params.dest) if params.dest else archive_name()
+        prepared = await self._library.on_disk(
+            lambda: self._changes.prepare_zip(items, dest, compress=not params.store_only)
+        )
+        try:
+            async with self._library.changing(dest):
+                await self._library.on_disk(self._changes.publish, prepared)
+                told = await self._library.tell(Change("create_file", dest))
+                return {"destination": told["item"], "action": "zip_files"}
+        finally:
+            self._changes.discard(prepared)
+
+    async def download(self, params: SomePath, caller: Caller) -> Download:
+        return await self._library.on_disk(self._download, parse_place(params.path))
+
+    async def klippy_log(self, params: NoParams, caller: Caller) -> Download:
+        return await self._library.on_disk(self._download, Place("logs", ("klippy.log",)))
+
+    async def own_log(self, params: NoParams, caller: Caller) -> Download:
+        """`moonraker.log`, where frontends look for the server's own log, whatever it is called here."""
+        for name in ("moonraker.log", "trio_moon.log"):
+            try:
+                return await self._library.on_disk(self._download, Place("logs", (name,)))
+            except NotFound:
+                continue
+        raise NotFound("no log is written to a file: look at the journal of the service")
+
+    def _download(self, place: Place) -> Download:
+        found = listing.find(self._roots, place)
+        if not found.is_file:
+            raise NotFound(f"'{place}' is no file")
+        kind, attachment = content_type(place.name)
+        return Download(Path(found.real), place.name, kind, attachment)

@@ -1,0 +1,105 @@
+"""Where files wait until they are whole: a hidden folder in the root, so on the same disk as their place."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import stat
+import threading
+from pathlib import Path
+
+from trio_moon.features.files.places import STAGING, Place
+from trio_moon.features.files.roots import Roots, disk_errors
+from trio_moon.model.errors import BadParams
+
+NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Staging:
+    """Gives out paths that nobody else has, and takes their folder away when nobody needs it any more."""
+
+    def __init__(self, roots: Roots) -> None:
+        self._roots = roots
+        self._lock = threading.Lock()
+        self._users: dict[str, int] = {}
+
+    def clean(self) -> None:
+        """Remove what a killed program left behind. Only before the first `enter`."""
+        for root in self._roots:
+            if root.writable:
+                shutil.rmtree(root.path / STAGING, ignore_errors=True)
+
+    def enter(self, root: str) -> Path:
+        """A new path in a root's staging folder; every one must be given back with `leave`."""
+        with self._lock, disk_errors(root):
+            folder = self._folder(root)
+            folder.mkdir(exist_ok=True)
+            self._users[root] = self._users.get(root, 0) + 1
+        return folder / secrets.token_hex(8)
+
+    def leave(self, root: str, path: Path) -> None:
+        """Remove whatever is still at `path`, and the folder after its last user."""
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        with self._lock:
+            self._users[root] -= 1
+            if not self._users[root]:
+                try:
+                    self._folder(root).rmdir()
+                except OSError as error:
+                    if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
+                        raise
+
+    def _folder(self, root: str) -> Path:
+        return Path(os.path.realpath(self._roots.get(root).path)) / STAGING
+
+    def publish(self, path: Path, place: Place, *, is_folder: bool = False) -> bool:
+        """Move what was prepared at `path` to `place` in one step; whether a file was replaced there.
+
+        What is at `place` keeps its content until the new one is there whole.
+        """
+        with self._roots.open_parent(place, through_link=not is_folder) as (folder, name):
+            replaced = check_free(folder, name, place, for_folder=is_folder)
+            try:
+                os.rename(path, name, dst_dir_fd=folder)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                _move_across(path, folder, name)
+            os.fsync(folder)
+        return replaced
+
+
+def check_free(folder: int, name: str, place: Place, *, for_folder: bool) -> bool:
+    """Whether a file is in the way (it may be replaced by a file); BadParams if it can't be replaced."""
+    try:
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    is_folder = stat.S_ISDIR(found.st_mode)
+    if is_folder or for_folder:
+        raise BadParams(f"'{place}' exists already and is a {'folder' if is_folder else 'file'}")
+    return True
+
+
+def _move_across(path: Path, folder: int, name: str) -> None:
+    """Move to a folder on another file system (a stick that a link leads to): copy beside, then rename."""
+    beside = f".{secrets.token_hex(8)}{STAGING}"
+    if path.is_dir():
+        raise OSError(errno.EXDEV, "the folder would have to be copied to another disk")
+    try:
+        with path.open("rb") as source, open(os.open(beside, NEW_FILE, 0o644, dir_fd=folder), "wb") as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+            target.flush()
+            os.fsync(target.fileno())
+        os.rename(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside, dir_fd=folder)
+        raise
+    path.unlink()

@@ -1,0 +1,99 @@
+"""Starts the print of an upload that asked for it, now or when Klipper is back."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+import trio
+
+from trio_moon.features.files.in_use import is_idle
+from trio_moon.model.errors import MoonError
+from trio_moon.model.events import KlippyReady
+from trio_moon.printer.printer import Printer
+from trio_moon.store.database import Database
+
+logger = logging.getLogger(__name__)
+
+WAITS_AT_MOST = 1800.0
+"""Seconds after which a waiting start is dropped: nobody expects a printer to begin by itself hours later."""
+
+
+class JobQueue(Protocol):
+    """Takes files to print after the present one."""
+
+    async def enqueue(self, filename: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the wish to print."""
+
+    started: bool = False
+    queued: bool = False
+
+
+class Starter:
+    """Keeps at most one start waiting, in the database: the last one that was asked for."""
+
+    def __init__(self, printer: Printer, database: Database, queue: JobQueue | None = None) -> None:
+        """With a `queue`, what can't be started at once goes there."""
+        self._printer = printer
+        self._database = database
+        self._queue = queue
+
+    async def start(self, filename: str) -> Outcome:
+        """Start printing if the printer is ready and idle; else queue it if that makes sense."""
+        ready = self._printer.state == "ready"
+        if ready and is_idle(self._printer.mirror):
+            return Outcome(started=await self._try(filename))
+        if self._queue is not None:
+            await self._queue.enqueue(filename)
+            return Outcome(queued=True)
+        if ready or self._printer.state in ("shutdown", "error"):
+            return Outcome()  # busy; or stopped by a fault that somebody must look at first
+        await self._database.write(lambda c: c.execute(_REMEMBER, (filename, time.time())))
+        logger.info("%s will be printed when Klipper is ready", filename)
+        return Outcome(queued=True)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Wait for Klipper to get ready, again and again, and start what waits."""
+        task_status.started()
+        while True:
+            with self._printer.events.subscribe() as events:
+                if self._printer.state == "ready":
+                    await self._start_waiting()
+                async for event in events:
+                    if isinstance(event, KlippyReady):
+                        await self._start_waiting()
+
+    async def _start_waiting(self) -> None:
+        waiting = await self._database.write(_take)
+        if waiting is None:
+            return
+        filename, since = waiting
+        if time.time() - since > WAITS_AT_MOST:
+            logger.info("%s waited too long for Klipper and is not started", filename)
+        elif is_idle(self._printer.mirror):
+            await self._try(filename)
+
+    async def _try(self, filename: str) -> bool:
+        try:
+            await self._printer.start_print(filename)
+        except MoonError as error:
+            logger.info("%s could not be started: %s", filename, error.message)
+            self._printer.say(f"!! {filename} could not be started: {error.message}")
+            return False
+        return True
+
+
+_REMEMBER = "REPLACE INTO waiting_start (only_one, filename, since) VALUES (1, ?, ?)"
+
+
+def _take(connection: sqlite3.Connection) -> tuple[str, float] | None:
+    row: tuple[str, float] | None = connection.execute("SELECT filename, since FROM waiting_start").fetchone()
+    connection.execute("DELETE FROM waiting_start")
+    return row

@@ -1,0 +1,191 @@
+"""Uploads: streamed to a file of their own in staging, checked, and put to their place in one step."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from trio_moon.features.files.index import Change
+from trio_moon.features.files.library import Library
+from trio_moon.features.files.listing import is_gcode
+from trio_moon.features.files.places import Place, parse_parts
+from trio_moon.features.files.roots import disk_errors
+from trio_moon.features.files.staging import NEW_FILE
+from trio_moon.features.files.starter import Outcome, Starter
+from trio_moon.features.files.ufp import unpack_ufp
+from trio_moon.model.errors import BadParams, TooLarge, Unprocessable
+from trio_moon.rpc.caller import Caller
+from trio_moon.rpc.replies import Reply
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+FIELDS = ("root", "path", "checksum", "print", "select")
+TRUE_WORDS = ("true", "1", "yes", "on")
+LONGEST_FIELD = 8192
+READ_BACK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """An upload that is in its place."""
+
+    place: Place
+    told: dict[str, object]
+    outcome: Outcome
+
+
+class UploadDesk:
+    """Opens uploads."""
+
+    def __init__(self, library: Library, starter: Starter, *, largest: int) -> None:
+        self.library = library
+        self.starter = starter
+        self.largest = largest
+
+    def receive(self, caller: Caller, announced: int | None) -> Upload:
+        """One request to `/server/files/upload`."""
+        return Upload(self, announced, as_moonraker)
+
+
+Answer = Callable[[Uploaded], Reply]
+
+
+def as_moonraker(uploaded: Uploaded) -> Reply:
+    """The bare object that slicers and frontends expect."""
+    value: dict[str, object] = {**uploaded.told, "action": "create_file"}
+    if is_gcode(uploaded.place):
+        value["print_started"] = uploaded.outcome.started
+        value["print_queued"] = uploaded.outcome.queued
+    return Reply(value, 201, {"Location": f"/server/files/{quote(str(uploaded.place))}"})
+
+
+class Upload:
+    """One upload: an Incoming. Whatever ends it early, nothing of it is left."""
+
+    def __init__(self, desk: UploadDesk, announced: int | None, answer: Answer) -> None:
+        self._desk = desk
+        self._answer = answer
+        self._announced = announced
+        self._fields: dict[str, str] = {}
+        self._name: tuple[str, ...] | None = None
+        self._staged: list[tuple[str, Path]] = []
+        self._file = -1
+        self._size = 0
+        self._hash: _Hash | None = None
+
+    def add_field(self, name: str, value: str) -> None:
+        if len(value) > LONGEST_FIELD:
+            raise TooLarge(f"the field '{name:.40}' is too long")
+        if name in FIELDS:
+            self._fields[name] = value
+
+    def start_file(self, name: str, filename: str) -> None:
+        if self._name is not None:
+            raise BadParams("one upload holds one file")
+        self._name = parse_parts(filename)
+        if not self._name:
+            raise BadParams("the uploaded file has no name")
+        root = self._root()
+        if self._announced is not None:
+            if self._announced > self._desk.largest:
+                raise TooLarge(f"the largest file that may be uploaded has {self._desk.largest} bytes")
+            self._desk.library.changes.check_space(Place(root, self._name), self._announced)
+        with disk_errors("/".join(self._name)):
+            self._file = os.open(self._stage(root), NEW_FILE, 0o644)
+        if "checksum" in self._fields:
+            self._hash = hashlib.sha256()
+
+    def write(self, data: bytes | memoryview) -> None:
+        self._size += len(data)
+        if self._size > self._desk.largest:
+            raise TooLarge(f"the largest file that may be uploaded has {self._desk.largest} bytes")
+        if self._hash is not None:
+            self._hash.update(data)
+        rest = memoryview(data)
+        with disk_errors("/".join(self._name or ())):
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+
+    def end_file(self) -> None:
+        with disk_errors("/".join(self._name or ())):
+            try:
+                os.fsync(self._file)
+            finally:
+                self._close()
+
+    async def complete(self) -> object:
+        library = self._desk.library
+        if self._name is None or self._file != -1:
+            raise BadParams("the upload holds no whole file")
+        path, place = await library.on_disk(self._check)
+        async with library.changing(place):
+            new_folder = await library.on_disk(library.changes.make_folders, self._folder(place))
+            if new_folder is not None:
+                await library.tell(Change("create_dir", new_folder))
+            await library.on_disk(library.staging.publish, path, place)
+            told = await library.tell(Change("create_file", place))
+        await library.on_disk(self.abandon)
+        outcome = Outcome()
+        if is_gcode(place) and self._says("print"):
+            outcome = await self._desk.starter.start(place.path)
+        return self._answer(Uploaded(place, told, outcome))
+
+    def abandon(self) -> None:
+        self._close()
+        while self._staged:
+            root, path = self._staged.pop()
+            self._desk.library.staging.leave(root, path)
+
+    def _check(self) -> tuple[Path, Place]:
+        """The file to put in place, and the place. Blocks."""
+        assert self._name is not None
+        path = self._staged[0][1]
+        self._check_sum(path)
+        place = Place(self._root(), (*parse_parts(self._fields.get("path", "")), *self._name))
+        self._desk.library.roots.check_writable(place)
+        if place.root == "gcodes" and place.name.lower().endswith(".ufp"):
+            model = self._stage("gcodes")
+            with disk_errors(str(place)):
+                unpack_ufp(path, model, largest=self._desk.largest)
+            return model, place.parent / (place.name[: -len("ufp")] + "gcode")
+        return path, place
+
+    def _check_sum(self, path: Path) -> None:
+        wanted = self._fields.get("checksum", "").strip().lower()
+        if not wanted:
+            return
+        if self._hash is None:  # told after the file: read it once more
+            with path.open("rb") as file:
+                self._hash = hashlib.file_digest(file, "sha256")
+        found = self._hash.hexdigest()
+        if wanted != found:
+            raise Unprocessable(f"the checksum is wrong: {wanted:.80} was announced, {found} arrived")
+
+    def _folder(self, place: Place) -> Place:
+        """The folder that may be created: what the field `path` says, not what the file's name holds."""
+        return Place(place.root, parse_parts(self._fields.get("path", "")))
+
+    def _root(self) -> str:
+        root = self._fields.get("root", "gcodes").strip().lower() or "gcodes"
+        if not self._desk.library.roots.get(root).writable:
+            raise BadParams(f"nothing can be uploaded to the root '{root}'")
+        return root
+
+    def _says(self, field: str) -> bool:
+        return self._fields.get(field, "").strip().lower() in TRUE_WORDS
+
+    def _stage(self, root: str) -> Path:
+        path = self._desk.library.staging.enter(root)
+        self._staged.append((root, path))
+        return path
+
+    def _close(self) -> None:
+        if self._file != -1:
+            file, self._file = self._file, -1
+            os.close(file)
