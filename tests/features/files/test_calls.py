@@ -1,0 +1,320 @@
+"""What clients may ask of the roots."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.features.files.world import World
+from trio_moon.features.files.places import STAGING
+from trio_moon.model.errors import BadParams, Conflict, Forbidden, NotFound
+from trio_moon.rpc.replies import Download
+
+
+async def test_the_list_of_gcodes_holds_what_can_be_printed_with_folders(world: World) -> None:
+    world.write("gcodes/b.gcode")
+    world.write("gcodes/sub/deep/A.GCODE", "G1\n")
+    world.write("gcodes/notes.txt")
+    listed = await world.call("list")
+    assert [(file["path"], file["size"], file["permissions"]) for file in listed] == [
+        ("b.gcode", 4, "rw"),
+        ("sub/deep/A.GCODE", 3, "rw"),
+    ]
+    assert set(listed[0]) == {"path", "modified", "size", "permissions"}
+
+
+async def test_a_list_of_another_root_holds_everything(world: World) -> None:
+    world.write("config/printer.cfg")
+    world.write("config/.theme/custom.css")
+    assert [file["path"] for file in await world.call("list", root="config")] == [".theme/custom.css", "printer.cfg"]
+
+
+async def test_an_unknown_root_is_not_found(world: World) -> None:
+    with pytest.raises(NotFound, match="nope"):
+        await world.call("list", root="nope")
+
+
+async def test_roots_tell_path_and_permissions(world: World) -> None:
+    assert await world.call("roots") == [
+        {"name": "gcodes", "path": str(world.gcodes), "permissions": "rw"},
+        {"name": "config", "path": str(world.paths.config), "permissions": "rw"},
+        {"name": "logs", "path": str(world.paths.logs), "permissions": "r"},
+    ]
+    assert world.files.registered_directories() == ["gcodes", "config", "logs"]
+
+
+async def test_a_directory_shows_files_folders_usage_and_its_root(world: World) -> None:
+    world.write("gcodes/sub/x.gcode")
+    world.write("gcodes/notes.txt", "hello")
+    shown = await world.call("get_directory", path="gcodes")
+    assert [folder["dirname"] for folder in shown["dirs"]] == ["sub"]
+    assert [(file["filename"], file["size"]) for file in shown["files"]] == [("notes.txt", 5)]
+    assert shown["disk_usage"]["total"] >= shown["disk_usage"]["used"] > 0
+    assert shown["root_info"] == {"name": "gcodes", "permissions": "rw"}
+    with pytest.raises(NotFound):
+        await world.call("get_directory", path="gcodes/nothing")
+    with pytest.raises(NotFound, match="no folder"):
+        await world.call("get_directory", path="gcodes/notes.txt")
+
+
+async def test_folders_are_made_and_deleted_and_all_are_told(world: World) -> None:
+    made = await world.call("post_directory", path="gcodes/new")
+    assert made["action"] == "create_dir"
+    assert made["item"]["path"] == "new"
+    assert (world.gcodes / "new").is_dir()
+    deleted = await world.call("delete_directory", path="gcodes/new", force="false")
+    assert deleted == {
+        "action": "delete_dir",
+        "item": {"root": "gcodes", "path": "new", "modified": 0, "size": 0, "permissions": ""},
+    }
+    assert world.told() == [made, deleted]
+
+
+async def test_a_folder_needs_its_parent_and_a_free_name(world: World) -> None:
+    with pytest.raises(NotFound):
+        await world.call("post_directory", path="gcodes/a/b")
+    await world.call("post_directory", path="gcodes/a")
+    with pytest.raises(Conflict):
+        await world.call("post_directory", path="gcodes/a")
+
+
+async def test_a_full_folder_is_deleted_only_by_force(world: World) -> None:
+    world.write("gcodes/sub/deep/x.gcode")
+    with pytest.raises(Conflict, match="not empty"):
+        await world.call("delete_directory", path="gcodes/sub")
+    await world.call("delete_directory", path="gcodes/sub", force=True)
+    assert world.all_files() == set()
+    assert not (world.gcodes / STAGING).exists()
+
+
+@pytest.mark.parametrize("path", ["gcodes", "config"])
+async def test_a_root_itself_stays(world: World, path: str) -> None:
+    with pytest.raises(Forbidden):
+        await world.call("delete_directory", path=path, force=True)
+    with pytest.raises((BadParams, Forbidden)):
+        await world.call("move", source=path, dest="gcodes/x")
+
+
+async def test_moving_renames_and_tells_where_from(world: World) -> None:
+    world.write("gcodes/a.gcode")
+    world.write("gcodes/sub/.keep")
+    told = await world.call("move", source="gcodes/a.gcode", dest="gcodes/sub/b.gcode")
+    assert told["action"] == "move_file"
+    assert told["item"]["path"] == "sub/b.gcode"
+    assert told["source_item"] == {"root": "gcodes", "path": "a.gcode"}
+    assert world.all_files() == {"gcodes/sub/.keep", "gcodes/sub/b.gcode"}
+    assert world.told()[-1] == told
+
+
+async def test_moving_to_an_existing_folder_moves_into_it(world: World) -> None:
+    world.write("gcodes/a/x.gcode")
+    world.write("gcodes/b/y.gcode")
+    told = await world.call("move", source="gcodes/a", dest="gcodes/b")
+    assert (told["action"], told["item"]["path"]) == ("move_dir", "b/a")
+    assert world.all_files() == {"gcodes/b/a/x.gcode", "gcodes/b/y.gcode"}
+
+
+async def test_a_folder_can_not_be_moved_into_itself(world: World) -> None:
+    world.write("gcodes/a/x.gcode")
+    with pytest.raises(BadParams, match="itself"):
+        await world.call("move", source="gcodes/a", dest="gcodes/a/b")
+
+
+async def test_a_file_that_is_moved_over_another_replaces_it(world: World) -> None:
+    world.write("gcodes/a.gcode", "new")
+    world.write("gcodes/b.gcode", "old")
+    await world.call("move", source="gcodes/a.gcode", dest="gcodes/b.gcode")
+    assert world.all_files() == {"gcodes/b.gcode"}
+    assert (world.gcodes / "b.gcode").read_text() == "new"
+
+
+async def test_copies_of_files_and_folders(world: World) -> None:
+    world.write("gcodes/a/x.gcode", "hello")
+    told = await world.call("copy", source="gcodes/a/x.gcode", dest="gcodes/y.gcode")
+    assert (told["action"], told["item"]["size"]) == ("create_file", 5)
+    told = await world.call("copy", source="gcodes/a", dest="gcodes/b")
+    assert told["action"] == "create_dir"
+    assert world.all_files() == {"gcodes/a/x.gcode", "gcodes/b/x.gcode", "gcodes/y.gcode"}
+    assert world.actions() == [("create_file", "gcodes/y.gcode"), ("create_dir", "gcodes/b")]
+    assert not (world.gcodes / STAGING).exists()
+
+
+async def test_a_read_only_root_can_be_copied_from_but_not_changed(world: World) -> None:
+    world.write("logs/klippy.log", "log")
+    await world.call("copy", source="logs/klippy.log", dest="config/klippy.log")
+    for name, params in {
+        "delete_file": {"path": "logs/klippy.log"},
+        "move": {"source": "logs/klippy.log", "dest": "config/x"},
+        "copy": {"source": "config/klippy.log", "dest": "logs/x"},
+        "post_directory": {"path": "logs/x"},
+    }.items():
+        with pytest.raises(Forbidden, match="read-only"):
+            await world.call(name, **params)
+    assert world.all_files() == {"logs/klippy.log", "config/klippy.log"}
+
+
+async def test_archives_hold_files_and_folders_by_their_roots(world: World) -> None:
+    world.write("config/printer.cfg", "cfg")
+    world.write("logs/klippy.log", "log")
+    world.write("gcodes/sub/x.gcode", "G28")
+    told = await world.call("zip", dest="config/all.zip", items=["config/printer.cfg", "logs", "gcodes/sub"])
+    assert told["action"] == "zip_files"
+    assert told["destination"]["path"] == "all.zip"
+    with zipfile.ZipFile(world.paths.config / "all.zip") as archive:
+        assert sorted(archive.namelist()) == ["config/printer.cfg", "gcodes/sub/x.gcode", "logs/klippy.log"]
+        assert archive.read("gcodes/sub/x.gcode") == b"G28"
+    unnamed = await world.call("zip", items=["logs"], store_only=True)
+    assert unnamed["destination"]["path"].startswith("collection-")
+
+
+async def test_a_file_is_deleted_by_path_and_by_name(world: World) -> None:
+    world.write("gcodes/sub/a b%20'\"é.gcode")
+    world.write("config/x.cfg")
+    deleted = await world.http("DELETE", "/server/files/gcodes/sub/a b%20'\"é.gcode")
+    assert deleted["action"] == "delete_file"
+    await world.call("delete_file", path="config/x.cfg")
+    assert world.all_files() == set()
+    with pytest.raises(NotFound):
+        await world.call("delete_file", path="config/x.cfg")
+
+
+@pytest.mark.parametrize("state", ["printing", "paused"])
+async def test_the_file_being_printed_is_protected_with_its_folders(world: World, state: str) -> None:
+    world.write("gcodes/sub/x.gcode", "good")
+    world.write("gcodes/other.gcode")
+    world.prints("sub/x.gcode", state)
+    doomed: dict[str, dict[str, object]] = {
+        "delete_file": {"path": "gcodes/sub/x.gcode"},
+        "delete_directory": {"path": "gcodes/sub", "force": True},
+        "move": {"source": "gcodes/sub", "dest": "gcodes/moved"},
+    }
+    for name, params in doomed.items():
+        with pytest.raises(Forbidden, match="being printed"):
+            await world.call(name, **params)
+    for name in ("move", "copy"):
+        with pytest.raises(Forbidden, match="being printed"):
+            await world.call(name, source="gcodes/other.gcode", dest="gcodes/sub/x.gcode")
+    with pytest.raises(Forbidden, match="being printed"):
+        await world.upload("x.gcode", b"other", fields_after={"path": "sub"})
+    assert (world.gcodes / "sub/x.gcode").read_text() == "good"
+    await world.call("copy", source="gcodes/sub/x.gcode", dest="gcodes/y.gcode")
+    world.prints("sub/x.gcode", "complete")
+    await world.call("delete_file", path="gcodes/sub/x.gcode")
+
+
+async def test_links_that_lead_out_are_not_followed(world: World, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret.gcode").write_text("secret")
+    (world.gcodes / "link").symlink_to(outside)
+    (world.gcodes / "file.gcode").symlink_to(outside / "secret.gcode")
+    assert await world.call("list") == []
+    for path in ("gcodes/link/secret.gcode", "gcodes/file.gcode"):
+        with pytest.raises(Forbidden):
+            await world.http("GET", f"/server/files/{path}")
+    with pytest.raises(Forbidden):
+        await world.call("delete_file", path="gcodes/link/secret.gcode")
+    with pytest.raises(Forbidden):
+        await world.upload("x.gcode", fields_after={"path": "link"})
+    with pytest.raises(Forbidden):
+        await world.upload("file.gcode", b"changed")
+    await world.call("delete_file", path="gcodes/file.gcode")
+    assert sorted(os.listdir(outside)) == ["secret.gcode"]
+    assert (outside / "secret.gcode").read_text() == "secret"
+
+
+async def test_a_sibling_with_a_longer_name_is_outside(world: World) -> None:
+    sibling = world.paths.root / "gcodes_other"
+    sibling.mkdir()
+    (world.gcodes / "link").symlink_to(sibling)
+    with pytest.raises(Forbidden):
+        await world.upload("x.gcode", fields_after={"path": "link"})
+    with pytest.raises(BadParams):
+        await world.upload("x.gcode", fields_after={"path": "../gcodes_other"})
+    assert os.listdir(sibling) == []
+
+
+async def test_links_inside_a_root_are_followed_and_kept(world: World) -> None:
+    world.write("gcodes/real/x.gcode", "old")
+    (world.gcodes / "link").symlink_to("real")
+    (world.gcodes / "y.gcode").symlink_to("real/x.gcode")
+    assert {file["path"] for file in await world.call("list")} >= {"y.gcode"}
+    await world.upload("y.gcode", b"new")
+    assert (world.gcodes / "y.gcode").is_symlink()
+    assert (world.gcodes / "real/x.gcode").read_text() == "new"
+
+
+async def test_an_installers_link_to_a_configuration_may_be_read_but_not_written(world: World, tmp_path: Path) -> None:
+    target = tmp_path / "mainsail-config" / "mainsail.cfg"
+    target.parent.mkdir()
+    target.write_text("[virtual_sdcard]")
+    (world.paths.config / "mainsail.cfg").symlink_to(target)
+    (world.paths.config / "evil.cfg").symlink_to("/etc/passwd")
+    shown = await world.call("get_directory", path="config")
+    assert [(file["filename"], file["permissions"]) for file in shown["files"]] == [("mainsail.cfg", "r")]
+    download = await world.http("GET", "/server/files/config/mainsail.cfg")
+    assert download.path.read_text() == "[virtual_sdcard]"
+    with pytest.raises(Forbidden):
+        await world.upload("mainsail.cfg", b"changed", root="config")
+    with pytest.raises(Forbidden):
+        await world.http("GET", "/server/files/config/evil.cfg")
+    assert target.read_text() == "[virtual_sdcard]"
+
+
+async def test_a_stick_may_be_linked_to_when_the_configuration_says_so(tmp_path: Path) -> None:
+    stick = tmp_path / "media" / "usb"
+    stick.mkdir(parents=True)
+    (stick / "x.gcode").write_text("G28")
+    async with World.open(tmp_path, link_targets=(tmp_path / "media",)) as world:
+        (world.gcodes / "usb").symlink_to(stick)
+        assert [file["path"] for file in await world.call("list")] == ["usb/x.gcode"]
+        await world.upload("y.gcode", fields_after={"path": "usb"})
+        assert (stick / "y.gcode").exists()
+
+
+async def test_a_link_in_a_circle_ends_the_walk(world: World) -> None:
+    world.write("gcodes/sub/x.gcode")
+    (world.gcodes / "sub" / "round").symlink_to("..")
+    with trio.fail_after(30):
+        assert "sub/x.gcode" in {file["path"] for file in await world.call("list")}
+
+
+async def test_reserved_folders_are_for_nobody(tmp_path: Path) -> None:
+    async with World.open(tmp_path) as world:
+        (world.gcodes / "db").symlink_to(world.paths.database)
+        world.write("database/trio_moon.db", "secret")
+        with pytest.raises(Forbidden):
+            await world.http("GET", "/server/files/gcodes/db/trio_moon.db")
+
+
+async def test_downloads_have_types_that_a_browser_can_trust(world: World) -> None:
+    world.write("gcodes/a.gcode")
+    world.write("gcodes/.thumbs/a-32x32.png")
+    world.write("config/page.html")
+    gcode = await world.http("GET", "/server/files/gcodes/a.gcode")
+    assert gcode == Download(world.gcodes / "a.gcode", "a.gcode", "text/x.gcode; charset=utf-8", True)
+    assert (await world.http("GET", "/server/files/gcodes/.thumbs/a-32x32.png")).attachment is False
+    page = await world.http("GET", "/server/files/config/page.html")
+    assert (page.content_type, page.attachment) == ("application/octet-stream", True)
+    with pytest.raises(NotFound):
+        await world.http("GET", "/server/files/config/.theme/default.json")
+    with pytest.raises(NotFound, match="no file"):
+        await world.http("GET", "/server/files/gcodes/.thumbs")
+
+
+async def test_the_logs_have_short_paths(world: World) -> None:
+    world.write("logs/klippy.log")
+    world.write("logs/trio_moon.log")
+    assert (await world.http("GET", "/server/files/klippy.log")).filename == "klippy.log"
+    assert (await world.http("GET", "/server/files/moonraker.log")).path == world.paths.logs / "trio_moon.log"
+
+
+async def test_a_name_that_is_not_utf8_hides_one_file_only(world: World) -> None:
+    with open(os.fsencode(world.gcodes) + b"/bad\xff.gcode", "wb"):
+        pass
+    world.write("gcodes/good.gcode")
+    assert [file["path"] for file in await world.call("list")] == ["good.gcode"]

@@ -1,0 +1,277 @@
+"""Uploads arrive whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import zipfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.features.files.world import World
+from trio_moon.features.files.places import STAGING
+from trio_moon.model.errors import BadParams, Forbidden, MoonError, NotFound, Unprocessable
+from trio_moon.model.errors import TooLarge as TooLargeError
+from trio_moon.model.events import KlippyReady
+
+CONTENT = b"; a print\nG28\n"
+
+
+async def test_the_answer_is_what_slicers_and_frontends_expect(world: World) -> None:
+    reply = await world.upload("a part.gcode", CONTENT)
+    assert reply.status == 201
+    assert reply.headers == {"Location": "/server/files/gcodes/a%20part.gcode"}
+    item = {
+        "root": "gcodes",
+        "path": "a part.gcode",
+        "modified": (world.gcodes / "a part.gcode").stat().st_mtime,
+        "size": len(CONTENT),
+        "permissions": "rw",
+    }
+    assert reply.value == {"action": "create_file", "item": item, "print_started": False, "print_queued": False}
+    assert (world.gcodes / "a part.gcode").read_bytes() == CONTENT
+    assert world.told() == [{"action": "create_file", "item": item}]
+
+
+async def test_a_file_that_can_not_be_printed_says_nothing_of_prints(world: World) -> None:
+    reply = await world.upload("printer.cfg", b"[mcu]", root="config", print="true")
+    assert isinstance(reply.value, dict)
+    assert set(reply.value) == {"action", "item"}
+
+
+async def test_the_field_path_makes_folders_a_folder_in_the_name_must_exist(world: World) -> None:
+    await world.upload("x.gcode", CONTENT, path="/new/sub/")
+    assert world.actions() == [("create_dir", "gcodes/new"), ("create_file", "gcodes/new/sub/x.gcode")]
+    await world.upload("new/y.gcode", CONTENT)
+    with pytest.raises(NotFound):
+        await world.upload("missing/z.gcode", CONTENT)
+    assert world.all_files() == {"gcodes/new/sub/x.gcode", "gcodes/new/y.gcode"}
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_a_wrong_checksum_is_refused_wherever_the_field_stands(world: World, after: bool) -> None:
+    right = hashlib.sha256(CONTENT).hexdigest().upper()
+
+    async def upload(checksum: str) -> None:
+        if after:
+            await world.upload("x.gcode", CONTENT, fields_after={"checksum": checksum})
+        else:
+            await world.upload("x.gcode", CONTENT, checksum=checksum)
+
+    with pytest.raises(Unprocessable, match="checksum"):
+        await upload("0" * 64)
+    assert world.all_files() == set()
+    await upload(right)
+    assert world.all_files() == {"gcodes/x.gcode"}
+
+
+NAMES = [
+    "Größe ¼ 한.gcode",
+    '50% "done" & it\'s.gcode',
+    "a+b;c=d#e?.gcode",
+    " spaces .gcode",
+    "back\\slash.gcode",
+    "...gcode",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_names_are_kept_as_they_are(world: World, name: str) -> None:
+    reply = await world.upload(name, CONTENT)
+    assert isinstance(reply.value, dict)
+    assert reply.value["item"]["path"] == name
+    assert os.listdir(world.gcodes) == [name]
+
+
+BAD = ["../x.gcode", "a/../../x.gcode", "x\0.gcode", "x\r\n.gcode", "y" * 300 + ".gcode", "", "/", "..", f"{STAGING}/x"]
+
+
+@pytest.mark.parametrize("name", BAD)
+async def test_names_that_can_not_be_are_refused_and_leave_nothing(world: World, name: str) -> None:
+    with pytest.raises(BadParams):
+        await world.upload(name, CONTENT)
+    assert world.all_files() == set()
+    assert os.listdir(world.paths.root.parent) == [world.paths.root.name]
+
+
+@pytest.mark.parametrize("root", ["logs", "nope", "../gcodes", "database"])
+async def test_only_writable_roots_take_uploads(world: World, root: str) -> None:
+    with pytest.raises(MoonError):
+        await world.upload("x.gcode", CONTENT, root=root)
+    with pytest.raises(MoonError):
+        await world.upload("x.gcode", CONTENT, fields_after={"root": root})
+    assert world.all_files() == set()
+
+
+async def test_an_upload_that_breaks_off_leaves_nothing(world: World) -> None:
+    def breaks() -> Iterator[bytes]:
+        yield CONTENT
+        assert any(STAGING in name for name in world.all_files())
+        raise ConnectionResetError
+
+    world.write("gcodes/x.gcode", "old")
+    with pytest.raises(ConnectionResetError):
+        await world.upload("x.gcode", breaks())
+    assert world.all_files() == {"gcodes/x.gcode"}
+    assert (world.gcodes / "x.gcode").read_text() == "old"
+    assert not (world.gcodes / STAGING).exists()
+
+
+async def test_uploads_at_once_do_not_touch_each_other(world: World) -> None:
+    contents = {f"{n}.gcode": bytes([n]) * 70_000 for n in range(8)}
+
+    def pieces(content: bytes) -> Iterator[bytes]:
+        for start in range(0, len(content), 7000):
+            yield content[start : start + 7000]
+
+    async with trio.open_nursery() as nursery:
+        for name, content in contents.items():
+            nursery.start_soon(partial(world.upload, name, pieces(content)))
+            nursery.start_soon(partial(world.upload, "same.gcode", pieces(content)))
+    assert {name: (world.gcodes / name).read_bytes() for name in contents} == contents
+    assert (world.gcodes / "same.gcode").read_bytes() in contents.values()
+    assert not (world.gcodes / STAGING).exists()
+
+
+async def test_what_a_killed_program_left_behind_is_removed_at_the_next_start(tmp_path: Path) -> None:
+    async with World.open(tmp_path) as world:
+        world.write(f"gcodes/{STAGING}/0123", "half")
+        world.write(f"config/{STAGING}/4567", "half")
+    async with World.open(tmp_path) as world:
+        assert world.all_files() == set()
+
+
+async def test_a_file_above_the_limit_is_refused_before_and_while_it_comes(tmp_path: Path) -> None:
+    async with World.open(tmp_path, max_upload_bytes=1000) as world:
+        with pytest.raises(TooLargeError):
+            await world.upload("x.gcode", b"x" * 1001)
+        announced = world.files.desk.receive(world.caller, 5000)
+        with pytest.raises(TooLargeError):
+            announced.start_file("file", "x.gcode")
+        announced.abandon()
+        assert world.all_files() == set()
+
+
+async def test_two_files_in_one_upload_are_refused(world: World) -> None:
+    incoming = world.files.desk.receive(world.caller, None)
+    incoming.start_file("file", "x.gcode")
+    incoming.end_file()
+    with pytest.raises(BadParams):
+        incoming.start_file("file", "y.gcode")
+    incoming.abandon()
+    assert world.all_files() == set()
+
+
+async def test_an_upload_without_a_file_is_refused(world: World) -> None:
+    incoming = world.files.desk.receive(world.caller, None)
+    incoming.add_field("print", "true")
+    with pytest.raises(BadParams):
+        await incoming.complete()
+
+
+# --- printing
+
+
+async def test_print_starts_when_the_printer_is_ready_and_idle(world: World) -> None:
+    world.prints("old.gcode", "complete")
+    reply = await world.upload('it\'s "x".gcode', CONTENT, print="true")
+    assert isinstance(reply.value, dict)
+    assert (reply.value["print_started"], reply.value["print_queued"]) == (True, False)
+    assert world.printer.started == ['SDCARD_PRINT_FILE FILENAME="it\'s \\"x\\".gcode"']
+
+
+async def test_while_printing_an_upload_is_kept_but_not_started(world: World) -> None:
+    world.write("gcodes/old.gcode")
+    world.prints("old.gcode")
+    reply = await world.upload("x.gcode", CONTENT, print="true")
+    assert isinstance(reply.value, dict)
+    assert (reply.value["print_started"], reply.value["print_queued"]) == (False, False)
+    assert world.printer.started == []
+    assert "gcodes/x.gcode" in world.all_files()
+
+
+async def test_the_printed_file_can_not_be_uploaded_anew(world: World) -> None:
+    world.write("gcodes/x.gcode", "old")
+    world.prints("x.gcode")
+    with pytest.raises(Forbidden, match="being printed"):
+        await world.upload("x.gcode", CONTENT)
+    assert (world.gcodes / "x.gcode").read_text() == "old"
+
+
+async def test_a_print_waits_for_a_klipper_that_is_away(world: World) -> None:
+    reply = await world.upload("x.gcode", CONTENT, print="true")
+    assert isinstance(reply.value, dict)
+    assert (reply.value["print_started"], reply.value["print_queued"]) == (False, True)
+    await trio.testing.wait_all_tasks_blocked()
+    world.prints("", "standby")
+    world.printer.events.publish(KlippyReady(1))
+    with trio.fail_after(30):
+        while not world.printer.started:
+            await trio.sleep(0.01)
+    assert world.printer.started == ['SDCARD_PRINT_FILE FILENAME="x.gcode"']
+
+
+async def test_a_stopped_printer_does_not_start_by_itself_later(world: World) -> None:
+    world.printer.state = "shutdown"
+    reply = await world.upload("x.gcode", CONTENT, print="true")
+    assert isinstance(reply.value, dict)
+    assert (reply.value["print_started"], reply.value["print_queued"]) == (False, False)
+
+
+async def test_who_refuses_the_start_does_not_refuse_the_upload(world: World) -> None:
+    async def refuse(filename: str) -> None:
+        await trio.lowlevel.checkpoint()
+        raise Forbidden("not enough filament")
+
+    world.printer.before_print.append(refuse)
+    world.prints("", "standby")
+    reply = await world.upload("x.gcode", CONTENT, print="true")
+    assert isinstance(reply.value, dict)
+    assert reply.value["print_started"] is False
+    assert "not enough filament" in str(world.told("notify_gcode_response"))
+
+
+# --- UFP
+
+
+def ufp(model: bytes | None, picture: bytes | None = b"png") -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as container:
+        if model is not None:
+            container.writestr("/3D/model.gcode", model)
+        if picture is not None:
+            container.writestr("/Metadata/thumbnail.png", picture)
+        container.writestr("../../escaped.gcode", b"evil")
+    return made.getvalue()
+
+
+async def test_an_ufp_becomes_its_gcode(world: World) -> None:
+    world.prints("", "standby")
+    reply = await world.upload("cube.ufp", ufp(CONTENT), print="true")
+    assert isinstance(reply.value, dict)
+    assert reply.value["item"]["path"] == "cube.gcode"
+    assert reply.value["print_started"] is True
+    assert (world.gcodes / "cube.gcode").read_bytes() == CONTENT
+    assert not [name for name in world.all_files() if name.endswith(".ufp") or "escaped" in name]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"no zip at all",
+        ufp(None),
+        ufp(CONTENT)[:-30],
+        ufp(b"G1 X1\n" * 4_000_000),
+        ufp(CONTENT).replace(b"model.gcode", b"model.gcod\0"),
+    ],
+    ids=["no zip", "no model", "cut off", "bomb", "odd name"],
+)
+async def test_a_broken_ufp_is_refused_and_leaves_nothing(world: World, content: bytes) -> None:
+    with pytest.raises((BadParams, TooLargeError)):
+        await world.upload("cube.ufp", content)
+    assert world.all_files() == set()

@@ -1,0 +1,92 @@
+"""What others do in the roots is told once; what we do ourselves is not told twice."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.features.files.world import World
+
+
+@pytest.fixture
+async def watched(tmp_path: Path) -> AsyncIterator[World]:
+    (tmp_path / "printer_data/gcodes/old").mkdir(parents=True)
+    (tmp_path / "printer_data/gcodes/old/x.gcode").write_text("G28")
+    async with World.open(tmp_path, watch=True) as world:
+        with trio.fail_after(30):  # until the kernel tells us of a first change
+            while not world.told():
+                world.write("config/awake.txt", str(trio.current_time()))
+                await trio.sleep(1.5)
+        await settle(world)
+        world.ear.heard.clear()
+        yield world
+
+
+async def settle(world: World) -> None:
+    """Until nothing new has been told for a while."""
+    told = -1
+    while told != len(world.ear.heard):
+        told = len(world.ear.heard)
+        await trio.sleep(1.5)
+
+
+async def told_of(world: World, wanted: Callable[[list[tuple[str, str]]], bool]) -> list[tuple[str, str]]:
+    with trio.fail_after(30):
+        while not wanted(world.actions()):
+            await trio.sleep(0.05)
+    return world.actions()
+
+
+@pytest.mark.slow
+async def test_outside_changes_are_told_with_one_word_for_a_whole_folder(watched: World) -> None:
+    watched.write("gcodes/new/sub/a.gcode")
+    watched.write("config/printer.cfg", "[mcu]")
+    actions = await told_of(watched, lambda told: len(told) >= 2)
+    await settle(watched)
+    assert sorted(watched.actions()) == [("create_dir", "gcodes/new"), ("create_file", "config/printer.cfg")], actions
+    watched.ear.heard.clear()
+    (watched.gcodes / "old").rename(watched.gcodes / "renamed")
+    await told_of(watched, bool)
+    await settle(watched)
+    assert watched.actions() == [("move_dir", "gcodes/renamed")]
+    assert watched.told()[0]["source_item"] == {"root": "gcodes", "path": "old"}
+    watched.ear.heard.clear()
+    shutil.rmtree(watched.gcodes / "new")
+    (watched.gcodes / "renamed/x.gcode").write_text("G28\nG28")
+    await told_of(watched, lambda told: len(told) >= 2)
+    await settle(watched)
+    assert sorted(watched.actions()) == [("delete_dir", "gcodes/new"), ("modify_file", "gcodes/renamed/x.gcode")]
+
+
+@pytest.mark.slow
+async def test_our_own_changes_are_told_once(watched: World) -> None:
+    await watched.upload("a.gcode", b"G28\n" * 1000, fields_after={"path": "deep/down"})
+    await watched.call("move", source="gcodes/deep", dest="gcodes/deeper")
+    await watched.call("copy", source="gcodes/old/x.gcode", dest="config/x.cfg")
+    await watched.call("delete_directory", path="gcodes/old", force=True)
+    await settle(watched)
+    assert watched.actions() == [
+        ("create_dir", "gcodes/deep"),
+        ("create_file", "gcodes/deep/down/a.gcode"),
+        ("move_dir", "gcodes/deeper"),
+        ("create_file", "config/x.cfg"),
+        ("delete_dir", "gcodes/old"),
+    ]
+
+
+@pytest.mark.slow
+async def test_a_file_that_grows_is_told_when_it_is_whole(watched: World) -> None:
+    with (watched.gcodes / "growing.gcode").open("w") as file:
+        for _ in range(10):
+            file.write("G28\n" * 100)
+            file.flush()
+            await trio.sleep(0.2)
+            assert watched.actions() == []
+    await told_of(watched, bool)
+    await settle(watched)
+    assert watched.actions() == [("create_file", "gcodes/growing.gcode")]
+    assert watched.told()[0]["item"]["size"] == 4000

@@ -1,0 +1,63 @@
+"""The files room, furnished: its parts and how they know each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trio_moon.features.files.endpoints import file_endpoints
+from trio_moon.features.files.library import Library
+from trio_moon.features.files.roots import Root, Roots
+from trio_moon.features.files.service import FileCalls
+from trio_moon.features.files.settings import FilesSettings
+from trio_moon.features.files.starter import JobQueue, Starter
+from trio_moon.features.files.uploads import UploadDesk
+from trio_moon.features.files.watcher import Watcher
+from trio_moon.kit.supervise import Service
+from trio_moon.model.paths import DataPaths
+from trio_moon.printer.printer import Printer
+from trio_moon.rpc.audience import Audience
+from trio_moon.rpc.endpoint import Endpoint
+from trio_moon.store.database import Database
+
+
+class Files:
+    """Everything about files: roots, uploads, metadata."""
+
+    def __init__(
+        self,
+        settings: FilesSettings,
+        paths: DataPaths,
+        printer: Printer,
+        database: Database,
+        audience: Audience,
+        *,
+        reserved: tuple[Path, ...] = (),
+        queue: JobQueue | None = None,
+    ) -> None:
+        """Nobody may see what is in `reserved`. `queue` takes uploads that should be printed after the present one."""
+        printer.need({"print_stats": None, "virtual_sdcard": None})
+        self._roots = Roots(
+            [
+                Root("gcodes", paths.gcodes, writable=True),
+                Root("config", paths.config, writable=settings.config_writable),
+                Root("logs", paths.logs),
+                *(Root(name, path) for name, path in settings.extra_roots),
+            ],
+            link_targets=settings.link_targets,
+            reserved=(paths.database, paths.certs, *reserved),
+        )
+        self.library = Library(self._roots, printer.mirror, audience)
+        self.starter = Starter(printer, database, queue if settings.queue_uploads else None)
+        self.desk = UploadDesk(self.library, self.starter, largest=settings.max_upload_bytes)
+        self.watcher = Watcher(self.library, enabled=settings.watch)
+
+    def registered_directories(self) -> list[str]:
+        """The roots that exist, for `server.info`."""
+        return self._roots.names()
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        return file_endpoints(FileCalls(self.library), self.desk)
+
+    def services(self) -> dict[str, Service]:
+        """The tasks of the room; the watcher first: it removes what a killed program left behind."""
+        return {"file watcher": self.watcher, "upload starter": self.starter}
