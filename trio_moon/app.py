@@ -23,6 +23,8 @@ from trio_moon.config.document import Document
 from trio_moon.config.section import Section
 from trio_moon.features.access import Access, AccessSettings
 from trio_moon.features.access import endpoints as access_endpoints
+from trio_moon.features.files import SCHEMA as FILES_SCHEMA
+from trio_moon.features.files import Files, FilesSettings
 from trio_moon.kit.notices import Notices
 from trio_moon.kit.supervise import Service, Supervisor
 from trio_moon.logbook import Logbook
@@ -42,7 +44,7 @@ from trio_moon.web.settings import FrontSettings
 
 logger = logging.getLogger(__name__)
 
-SCHEMAS = (NAMESPACES_SCHEMA,)
+SCHEMAS = (NAMESPACES_SCHEMA, FILES_SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Ground:
     database: Database
     namespaces: Namespaces
     printer: Printer
+    files: Files
     stop: StopSign
 
 
@@ -105,6 +108,7 @@ class App:
         self.database = Database(paths.database / "trio_moon.db", SCHEMAS)
         server = document.section_or_empty("server")
         self.printer = Printer(_klippy_address(server, paths), self.audience)
+        files = Files(_files_settings(document), paths, self.printer, self.database, self.audience)
         ground = Ground(
             document=document,
             paths=paths,
@@ -116,6 +120,7 @@ class App:
             database=self.database,
             namespaces=Namespaces(self.database),
             printer=self.printer,
+            files=files,
             stop=self.stop,
         )
         access = Access(
@@ -125,7 +130,10 @@ class App:
         )
         self.registry.add(printer_endpoints(self.printer))
         self.registry.fall_back(PrinterCalls(self.printer).forward)
-        self.rooms = [Room("authorization", access_endpoints(access), {"access": access})]
+        self.rooms = [
+            Room("authorization", access_endpoints(access), {"access": access}),
+            Room("file_manager", files.endpoints(), files.services()),
+        ]
         self.rooms += [room for build in _ROOMS if (room := build(ground)) is not None]
         for room in self.rooms:
             self.registry.add(room.endpoints)
@@ -152,6 +160,11 @@ class App:
 
 def _klippy_address(server: Section, paths: DataPaths) -> Path:
     return server.path("klippy_uds_address", paths.comms / "klippy.sock")
+
+
+def _files_settings(document: Document) -> FilesSettings:
+    largest = document.section_or_empty("server").size_mib("max_upload_size", 1024, minimum=1)
+    return FilesSettings.from_section(document.section_or_empty("file_manager"), max_upload_bytes=largest)
 
 
 # --- the rooms: each function furnishes one, or returns None when it isn't configured
