@@ -22,7 +22,7 @@ from trio_moon.model.paths import DataPaths
 
 logger = logging.getLogger(__name__)
 
-COMMANDS = ("run", "check", "methods", "version")
+COMMANDS = ("run", "demo", "check", "methods", "version")
 OK, FAILED, USAGE = 0, 1, 2
 
 
@@ -39,6 +39,9 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     run.add_argument("-l", "--logfile", type=_folder, help="default: DATA_PATH/logs/moonraker.log")
     run.add_argument("-n", "--no-log-file", action="store_true", help="write the log to standard error instead")
     run.add_argument("-g", "--debug", action="store_true", help="offer the debug endpoints and log more")
+    demo = commands.add_parser("demo", help="run with a simulated printer and a mock Spoolman inside")
+    demo.add_argument("-p", "--port", type=int, default=7125, help="default: 7125, or a free one if that is taken")
+    demo.add_argument("--once", action="store_true", help="end after one print, successful if the accounts agree")
     commands.add_parser("check", parents=[place], help="check a configuration and print every problem")
     commands.add_parser("methods", parents=[place], help="list every method of the API")
     commands.add_parser("version", help="print the version")
@@ -59,6 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         match arguments.command:
             case "run":
                 return run(arguments)
+            case "demo":
+                from trio_moon.demo import main as demo  # the doubles are loaded for the demo alone
+
+                return demo(arguments.port, once=arguments.once)
             case "check":
                 return check(arguments)
             case "methods":

@@ -1,0 +1,116 @@
+"""The whole service over real sockets: life, signals, and Klipper's news on their way to a frontend."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.integration.service import Process, configure, running
+from trio_moon.model.paths import DataPaths
+from trio_moon.testing import SimulatedKlipper
+
+
+@pytest.fixture
+async def klipper(tmp_path: Path, nursery: trio.Nursery) -> SimulatedKlipper:
+    paths = configure(tmp_path)
+    klipper = SimulatedKlipper(
+        paths.comms / "klippy.sock", gcodes=paths.gcodes, speed=50.0, status_interval=0.05, restart_pause=0.1
+    )
+    await nursery.start(klipper.run)
+    return klipper
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Process]:
+    process = Process(configure(tmp_path))
+    yield process
+    process.clean_up()
+
+
+async def test_a_frontend_sees_klipper_come_print_and_go(klipper: SimulatedKlipper, tmp_path: Path) -> None:
+    (tmp_path / "gcodes" / "a.gcode").write_text("G28\nM83\nG1 X10 E5 F600\n")
+    async with running(DataPaths(tmp_path)) as (app, client), client.websocket() as socket:
+        while (await client.get("/printer/info")).status_code != 200:
+            await trio.sleep(0.05)
+        while app.printer.state != "ready":
+            await trio.sleep(0.01)
+        assert "toolhead" in (await socket.call("printer.objects.list"))["objects"]
+        first = await socket.call("printer.objects.subscribe", objects={"print_stats": ["state"]})
+        assert first["status"] == {"print_stats": {"state": "standby"}}
+        assert await socket.call("printer.print.start", filename="a.gcode") == "ok"
+        seen = []
+        while "complete" not in seen:
+            status, eventtime = (await socket.hear("notify_status_update"))["params"]
+            assert eventtime > 0
+            seen.append(status["print_stats"]["state"])
+        assert seen == ["printing", "complete"]
+        await klipper.restart()
+        assert "params" not in await socket.hear("notify_klippy_disconnected")
+        assert "params" not in await socket.hear("notify_klippy_ready")
+        klipper.shut_down("Lost communication with MCU 'mcu'")
+        await socket.hear("notify_klippy_shutdown")
+
+
+async def test_the_console_is_everybodys(klipper: SimulatedKlipper, tmp_path: Path) -> None:
+    async with running(DataPaths(tmp_path)) as (app, client):
+        while app.printer.state != "ready":
+            await trio.sleep(0.01)
+        async with client.websocket() as one, client.websocket() as other:
+            refused = await one.ask("printer.gcode.script", script="G1 X5")
+            assert refused["error"]["code"] == 400
+            assert "Must home axis first" in refused["error"]["message"]
+            assert "Must home" in (await other.hear("notify_gcode_response"))["params"][0]
+
+
+async def test_without_klipper_calls_say_so_and_the_service_goes_on(tmp_path: Path) -> None:
+    async with running(configure(tmp_path)) as (_, client):
+        answer = await client.get("/printer/info")
+        assert answer.status_code == 503
+        assert "Klipper is not connected" in answer.json()["error"]["message"]
+        async with client.websocket() as socket:
+            assert (await socket.ask("printer.gcode.script", script="G28"))["error"]["code"] == 503
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_signals_end_it_cleanly_within_two_seconds_whoever_is_connected(process: Process, number: int) -> None:
+    client = await process.start()
+    async with client.websocket() as socket:
+        assert "error" in await socket.ask("no.such.method")
+        seconds = await process.end(number)
+        assert process.status == 0
+        assert seconds < 2.0
+    assert process.log.read_text().rstrip().endswith("ended")
+
+
+async def test_sighup_opens_the_log_anew(process: Process) -> None:
+    await process.start()
+    moved = process.log.with_suffix(".old")
+    process.log.rename(moved)
+    os.kill(process.pid, signal.SIGHUP)
+    with trio.fail_after(10):
+        while not process.log.exists() or "reopened" not in process.log.read_text():
+            await trio.sleep(0.02)
+    await process.end()
+
+
+async def test_a_port_that_is_taken_stops_the_program_with_a_clear_word(process: Process, tmp_path: Path) -> None:
+    client = await process.start()
+    port = int(client.url.rsplit(":", 1)[1])
+    second = Process(configure(tmp_path / "second", port=port))
+    with pytest.raises(AssertionError, match="address already in use|Address already in use"):
+        await second.start()
+    assert second.status == 1
+    second.clean_up()
+
+
+async def test_a_configuration_that_is_not_there_is_said(tmp_path: Path) -> None:
+    process = Process(DataPaths(tmp_path / "nowhere"))
+    with pytest.raises(AssertionError, match=r"moonraker\.conf"):
+        await process.start()
+    assert process.status == 1
+    process.clean_up()

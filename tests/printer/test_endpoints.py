@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.printer.conftest import House
+from trio_moon.model.errors import BadParams, KlippyAway, UnknownMethod
+from trio_moon.printer.endpoints import Objects, PrinterCalls, endpoints
+from trio_moon.printer.printer import Printer
+from trio_moon.rpc.caller import Caller, Transport
+from trio_moon.rpc.registry import Registry
+
+
+def table(printer: Printer) -> Registry:
+    registry = Registry()
+    registry.add(endpoints(printer))
+    registry.fall_back(PrinterCalls(printer).forward)
+    return registry
+
+
+def decoded(value: Any) -> Any:
+    return json.loads(bytes(value))
+
+
+async def test_klippers_answers_pass_through_and_empty_ones_are_ok(ready: House) -> None:
+    registry = table(ready.printer)
+    caller = Caller(Transport.HTTP, user="x")
+    for name, params, check in (
+        ("printer.info", {}, lambda answer: answer["state"] == "ready"),
+        ("printer.objects.list", {}, lambda answer: "toolhead" in answer["objects"]),
+        ("printer.gcode.help", {}, lambda answer: "RESTART" in answer),
+        ("printer.gcode.script", {"script": "G28"}, lambda answer: answer == "ok"),
+        ("printer.query_endstops.status", {}, lambda answer: set(answer.values()) <= {"open", "TRIGGERED"}),
+        ("printer.objects.query", {"objects": {"fan": ["speed"]}}, lambda a: a["status"] == {"fan": {"speed": 0.0}}),
+        ("printer.emergency_stop", {}, lambda answer: answer == "ok"),
+    ):
+        answer = decoded(await registry.call(registry.named(name), params, caller))
+        assert check(answer), (name, answer)
+
+
+def test_objects_are_written_in_many_ways() -> None:
+    assert Objects.from_arguments({"objects": {"a": None, "b": ["x", "y"]}}).wanted == {
+        "a": None,
+        "b": frozenset({"x", "y"}),
+    }
+    assert Objects.from_arguments({"toolhead": "", "extruder": "target,temperature"}).wanted == {
+        "toolhead": None,
+        "extruder": frozenset({"target", "temperature"}),
+    }
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"objects": [1]}, {"objects": {"a": 1}}, {"objects": {"a": [1]}}, {"objects": 5}]
+)
+def test_objects_that_are_none_are_refused(arguments: dict[str, object]) -> None:
+    with pytest.raises(BadParams, match="objects"):
+        Objects.from_arguments(arguments)
+
+
+async def test_what_only_klipper_knows_is_forwarded_and_what_is_ours_is_not(ready: House) -> None:
+    registry = table(ready.printer)
+    assert registry.named("printer.pause_resume.cancel").name == "printer.pause_resume.cancel"
+    for name in ("printer.register_remote_method", "printer.gcode.subscribe_output", "printer.nothing.at_all"):
+        with pytest.raises(UnknownMethod):
+            registry.named(name)
+
+
+async def test_without_klipper_every_call_says_so(house: House) -> None:
+    registry = table(house.printer)
+    for name, params in (
+        ("printer.info", {}),
+        ("printer.gcode.script", {"script": "G28"}),
+        ("printer.objects.subscribe", {"objects": {"fan": None}}),
+    ):
+        caller = Caller(Transport.WEBSOCKET, user="x", session=house.session)
+        with pytest.raises(KlippyAway):
+            await registry.call(registry.named(name), params, caller)
