@@ -58,10 +58,14 @@ class Client:
     @asynccontextmanager
     async def websocket(self) -> AsyncIterator[RpcSocket]:
         """A JSON-RPC websocket."""
-        async with trio_websocket.open_websocket_url(
-            self.url.replace("http", "ws", 1) + "/websocket", connect_timeout=10, disconnect_timeout=2
-        ) as socket:
+        host, _, port = self.url.removeprefix("http://").partition(":")
+        stream = await trio.open_tcp_stream(host, int(port))
+        async with stream, trio.open_nursery() as nursery:  # the library leaves the stream open when the peer ends it
+            socket = await trio_websocket.wrap_client_stream(nursery, stream, f"{host}:{port}", "/websocket")
             yield RpcSocket(socket)
+            with trio.move_on_after(2):
+                await socket.aclose()
+            nursery.cancel_scope.cancel()
 
 
 class RpcSocket:

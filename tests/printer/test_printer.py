@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.printer.conftest import House, until
+from tests.printer.conftest import Ear, House, until
 from trio_moon.model.errors import BadParams, KlippyAway, KlippyRefused, PeerTimeout
-from trio_moon.model.events import KlippyConnected, KlippyLost, KlippyReady, KlippyShutdown
+from trio_moon.model.events import ConsoleLine, KlippyConnected, KlippyLost, KlippyReady, KlippyShutdown
 from trio_moon.printer.printer import Printer
 from trio_moon.rpc.audience import Audience
+from trio_moon.rpc.caller import Session
 
 
 async def test_klipper_is_greeted_and_ready_is_said_when_subscriptions_exist(
@@ -133,7 +134,7 @@ async def test_an_update_that_overtakes_the_first_answer_is_not_undone(house: Ho
 async def test_observers_see_every_update_and_their_bugs_hurt_nobody(ready: House) -> None:
     seen: list[float] = []
     ready.printer.need({"fan": None})
-    ready.printer.mirror.observe(lambda changes, eventtime: 1 / 0)  # type: ignore[arg-type, return-value]
+    ready.printer.mirror.observe(lambda changes, eventtime: 1 / 0)  # type: ignore[arg-type]
     ready.printer.mirror.observe(lambda changes, eventtime: seen.append(eventtime))
     await until(lambda: "fan" in ready.printer.mirror)
     await ready.klipper.run_gcode("M106 S255")
@@ -155,7 +156,7 @@ async def test_the_console_has_commands_and_responses_and_everybody_hears(ready:
     with ready.printer.console.subscribe() as console:
         await ready.printer.run_gcode("M115")
         ready.printer.say("// hello")
-        lines = []
+        lines: list[ConsoleLine] = []
         with trio.fail_after(5):
             while not lines or lines[-1].message != "// hello":
                 lines.append(await console.receive())
@@ -245,3 +246,13 @@ async def test_prints_are_started_by_name_and_guards_may_refuse(ready: House, tm
             await ready.printer.start_print(name)
     with pytest.raises(KlippyRefused):
         await ready.printer.start_print("missing.gcode")
+
+
+async def test_a_newcomer_does_not_make_everybody_hear_everything_again(ready: House) -> None:
+    await ready.printer.subscribe(ready.session, {"heater_bed": None})
+    seen = len(ready.ear.updates)
+    newcomer = Ear()
+    update = await ready.printer.subscribe(Session(newcomer), {"heater_bed": None, "configfile": None})
+    assert "configfile" in update.status
+    assert not newcomer.updates
+    assert len(ready.ear.updates) == seen

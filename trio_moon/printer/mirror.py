@@ -59,6 +59,16 @@ class PrinterMirror:
             except Exception:
                 logger.exception("an observer of the printer's state failed")
 
+    def news(self, status: StatusView) -> Status:
+        """What of a whole state differs from what clients were told before: they needn't hear the rest again."""
+        found: Status = {}
+        for name, fields in status.items():
+            known = self._state.get(name, {})
+            changed = {field: value for field, value in fields.items() if field in known and known[field] != value}
+            if changed:
+                found[name] = changed
+        return found
+
     def clear(self) -> None:
         """Klipper is gone: its objects are unknown until it tells them again."""
         self._state.clear()

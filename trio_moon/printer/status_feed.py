@@ -76,8 +76,9 @@ class StatusFeed:
             self._held = []
             try:
                 params = {"objects": as_wire(wanted), "response_template": {"method": METHOD}}
-                self._apply(parse_status(await self._calls.request("objects/subscribe", params)))
+                answer = parse_status(await self._calls.request("objects/subscribe", params))
                 self._subscribed = wanted
+                self._apply(answer, news=self.mirror.news(answer.status))
             finally:
                 held, self._held = self._held or [], None
                 for update in held:
@@ -97,7 +98,7 @@ class StatusFeed:
         self.mirror.clear()
         self.subscriptions.clear()
 
-    def _apply(self, update: StatusUpdate) -> None:
+    def _apply(self, update: StatusUpdate, *, news: Status | None = None) -> None:
         self.mirror.merge(update.status, update.eventtime)
-        self.subscriptions.distribute(update.status, update.eventtime)
+        self.subscriptions.distribute(update.status if news is None else news, update.eventtime)
         self._updated(update.status)
