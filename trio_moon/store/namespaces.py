@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
+from typing import Final
 
 from trio_moon.kit.json_codec import decode, encode
 from trio_moon.store.database import Database
@@ -15,6 +17,10 @@ SCHEMA = Schema(
         " PRIMARY KEY (namespace, key)) WITHOUT ROWID",
     ),
 )
+
+
+ABSENT: Final = object()
+"""The value of a key that isn't there."""
 
 
 class Namespaces:
@@ -44,6 +50,23 @@ class Namespaces:
         """Set one value."""
         data = encode(value)
         await self._database.write(lambda c: put_in(c, namespace, key, data))
+
+    async def change(self, namespace: str, key: str, work: Callable[[object], object]) -> None:
+        """Replace one value by what `work` makes of it, in one transaction; ABSENT stands for no value on both sides.
+
+        `work` runs in the store's thread. When it raises, nothing has changed.
+        """
+
+        def replace(connection: sqlite3.Connection) -> None:
+            query = "SELECT value FROM namespaces WHERE namespace = ? AND key = ?"
+            row = connection.execute(query, (namespace, key)).fetchone()
+            value = work(ABSENT if row is None else decode(row[0]))
+            if value is ABSENT:
+                connection.execute("DELETE FROM namespaces WHERE namespace = ? AND key = ?", (namespace, key))
+            else:
+                put_in(connection, namespace, key, encode(value))
+
+        await self._database.write(replace)
 
     async def delete(self, namespace: str, key: str) -> bool:
         """Remove one value; whether it was there."""

@@ -1,0 +1,155 @@
+"""The API's database: frontends keep their settings here."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import trio
+
+from trio_moon.features.database.dotted import MISSING, look_up, parse_key, remove_at, set_at
+from trio_moon.model.errors import BadParams, Forbidden, NoSpace, NotFound
+from trio_moon.store.database import Database
+from trio_moon.store.namespaces import ABSENT, Namespaces
+
+T = TypeVar("T")
+
+HIDDEN_PREFIX = "trio_moon"
+"""Namespaces of our rooms' own, secrets among them: the API doesn't know them."""
+
+PROTECTED = frozenset({"moonraker", "gcode_metadata", "history", "job_queue", "webcams"})
+"""Namespaces that the API shows but doesn't write; they have methods of their own."""
+
+_NAMESPACE = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
+_BACKUP = re.compile(r"\w[\w.-]{0,120}")
+
+
+class UserDatabase:
+    """Namespaces of JSON values, reached by dotted keys."""
+
+    def __init__(self, namespaces: Namespaces, database: Database, file: Path, backups: Path) -> None:
+        """`file` is where `database` lives, `backups` the folder for copies of it."""
+        self._namespaces = namespaces
+        self._database = database
+        self._file = file
+        self._backups = backups
+
+    async def listed(self) -> dict[str, object]:
+        """`server.database.list`."""
+        names = [name for name in await self._namespaces.names() if not name.startswith(HIDDEN_PREFIX)]
+        return {"namespaces": names, "backups": await trio.to_thread.run_sync(self._list_backups)}
+
+    def _list_backups(self) -> list[str]:
+        return sorted(path.name for path in self._backups.glob("*") if path.is_file() and _BACKUP.fullmatch(path.name))
+
+    async def get(self, namespace: str, key: object) -> object:
+        """A value, or a whole namespace when `key` is None."""
+        _check_namespace(namespace)
+        if key is None:
+            items = await self._namespaces.items(namespace)
+            if not items:
+                raise NotFound(f"Namespace {namespace} not found")
+            return items
+        first, *rest = parse_key(key)
+        value = await self._namespaces.get(namespace, first, MISSING)
+        found = MISSING if value is MISSING else look_up(value, tuple(rest))
+        if found is MISSING:
+            if not await self._namespaces.items(namespace):
+                raise NotFound(f"Namespace {namespace} not found")
+            raise NotFound(f"Key '{_shown(key)}' in namespace '{namespace}' not found")
+        return found
+
+    async def put(self, namespace: str, key: object, value: object) -> None:
+        """Set a value; objects on the way to it are made."""
+        _check_namespace(namespace, writing=True)
+        first, *rest = parse_key(key)
+
+        def work(old: object) -> object:
+            return set_at(MISSING if old is ABSENT else old, tuple(rest), value)
+
+        await self._namespaces.change(namespace, first, work)
+
+    async def remove(self, namespace: str, key: object) -> object:
+        """Remove a value and return it."""
+        _check_namespace(namespace, writing=True)
+        first, *rest = parse_key(key)
+        removed: list[object] = []
+
+        def work(old: object) -> object:
+            found = MISSING if old is ABSENT else look_up(old, tuple(rest))
+            if found is MISSING:
+                raise NotFound(f"Key '{_shown(key)}' in namespace '{namespace}' not found")
+            removed.append(found)
+            remaining = remove_at(old, tuple(rest))
+            return ABSENT if remaining is MISSING else remaining
+
+        await self._namespaces.change(namespace, first, work)
+        return removed[0]
+
+    # the file
+
+    async def compact(self) -> dict[str, object]:
+        """Give unused space in the file back."""
+
+        def work(connection: sqlite3.Connection) -> dict[str, object]:
+            before = self._file.stat().st_size
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            return {"previous_size": before, "new_size": self._file.stat().st_size}
+
+        return await self._on_file(work)
+
+    async def back_up(self, filename: str | None) -> dict[str, object]:
+        """Write a copy of the whole database beside the others."""
+        name = filename or f"trio_moon-backup-{time.strftime('%Y%m%d-%H%M%S')}.db"
+        path = self._backups / _checked_backup(name)
+
+        def work(connection: sqlite3.Connection) -> dict[str, object]:
+            self._backups.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                raise BadParams(f"Backup {name} exists already")
+            try:
+                connection.execute("VACUUM INTO ?", (str(path),))
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+            return {"backup_path": str(path)}
+
+        return await self._on_file(work)
+
+    async def delete_backup(self, filename: str) -> dict[str, object]:
+        """Remove a copy."""
+        path = self._backups / _checked_backup(filename)
+        if not await trio.to_thread.run_sync(path.is_file):
+            raise NotFound(f"Backup file {filename} does not exist")
+        await trio.to_thread.run_sync(path.unlink)
+        return {"backup_path": str(path)}
+
+    async def _on_file(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return await self._database.read(work)
+        except (sqlite3.OperationalError, OSError) as error:
+            raise NoSpace(f"The database could not be written: {error}") from error
+
+
+def _check_namespace(namespace: str, *, writing: bool = False) -> None:
+    if not _NAMESPACE.fullmatch(namespace):
+        raise BadParams(f"argument 'namespace': {namespace!r:.100} is no name")
+    if namespace.startswith(HIDDEN_PREFIX):
+        raise Forbidden(f"Access to namespace '{namespace}' is forbidden")
+    if writing and namespace in PROTECTED:
+        raise Forbidden(f"Write access to namespace '{namespace}' is forbidden")
+
+
+def _checked_backup(name: str) -> str:
+    if not _BACKUP.fullmatch(name):
+        raise BadParams(f"argument 'filename': {name!r:.100} is no plain file name")
+    return name
+
+
+def _shown(key: object) -> str:
+    return ".".join(key) if isinstance(key, list) else str(key)

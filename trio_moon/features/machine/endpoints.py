@@ -1,0 +1,94 @@
+"""The methods of `machine.*`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import trio
+
+from trio_moon.features.machine.canbus import find_uuids
+from trio_moon.features.machine.peripherals import serial_devices, usb_devices, video_devices
+from trio_moon.features.machine.proc_stats import ProcStats
+from trio_moon.features.machine.service import Machine
+from trio_moon.features.machine.systemd import Action
+from trio_moon.rpc.binding import NoParams
+from trio_moon.rpc.caller import Caller
+from trio_moon.rpc.endpoint import Endpoint, Handler
+
+
+@dataclass(frozen=True)
+class WhichService:
+    service: str
+
+
+@dataclass(frozen=True)
+class WhichBus:
+    interface: str = "can0"
+
+
+def machine_endpoints(machine: Machine) -> tuple[Endpoint, ...]:
+    """The host's part of the table."""
+    calls = MachineCalls(machine)
+    return (
+        Endpoint("/machine/system_info", NoParams, GET=calls.system_info),
+        Endpoint("/machine/shutdown", NoParams, POST=calls.shut_down),
+        Endpoint("/machine/reboot", NoParams, POST=calls.reboot),
+        Endpoint("/machine/services/restart", WhichService, POST=calls.service("restart")),
+        Endpoint("/machine/services/stop", WhichService, POST=calls.service("stop")),
+        Endpoint("/machine/services/start", WhichService, POST=calls.service("start")),
+        Endpoint("/machine/peripherals/usb", NoParams, GET=_listed("usb_devices", usb_devices)),
+        Endpoint("/machine/peripherals/serial", NoParams, GET=_listed("serial_devices", serial_devices)),
+        Endpoint("/machine/peripherals/video", NoParams, GET=_videos),
+        Endpoint("/machine/peripherals/canbus", WhichBus, GET=calls.canbus),
+    )
+
+
+def proc_stats_endpoints(stats: ProcStats) -> tuple[Endpoint, ...]:
+    """The statistics' part of the table."""
+
+    def proc_stats(params: NoParams, caller: Caller) -> object:
+        return stats.as_wire()
+
+    return (Endpoint("/machine/proc_stats", NoParams, GET=proc_stats),)
+
+
+def _listed(name: str, find: Callable[[], list[dict[str, object]]]) -> Handler:
+    async def handler(params: NoParams, caller: Caller) -> object:
+        return {name: await trio.to_thread.run_sync(find)}
+
+    return handler
+
+
+async def _videos(params: NoParams, caller: Caller) -> object:
+    return {"v4l2_devices": await trio.to_thread.run_sync(video_devices), "libcamera_devices": []}
+
+
+class MachineCalls:
+    """The handlers."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    async def system_info(self, params: NoParams, caller: Caller) -> object:
+        return {"system_info": await self._machine.system_info()}
+
+    async def shut_down(self, params: NoParams, caller: Caller) -> object:
+        await self._machine.shut_down()
+        return "ok"
+
+    async def reboot(self, params: NoParams, caller: Caller) -> object:
+        await self._machine.reboot()
+        return "ok"
+
+    def service(self, action: Action) -> Handler:
+        """A handler that does `action` to the named service."""
+
+        async def handler(params: WhichService, caller: Caller) -> object:
+            await self._machine.act(action, params.service)
+            return "ok"
+
+        return handler
+
+    async def canbus(self, params: WhichBus, caller: Caller) -> object:
+        return {"can_uuids": await find_uuids(params.interface)}

@@ -1,0 +1,164 @@
+"""What the server tells of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import trio
+
+from trio_moon import __version__
+from trio_moon.model.errors import BadParams, MoonError, Unauthorized
+from trio_moon.rpc.caller import Caller, ClientInfo
+
+API_VERSION = (1, 5, 0)
+"""The version of Moonraker's API that we answer."""
+
+MOONRAKER_VERSION = f"v0.11.0-trio-moon-{__version__}"
+"""Frontends compare the part before the first dash with the oldest Moonraker that they can use."""
+
+CLIENT_TYPES = ("web", "mobile", "desktop", "display", "bot", "agent", "other")
+
+
+class Klippy(Protocol):
+    """Klipper's state."""
+
+    @property
+    def state(self) -> str: ...
+    @property
+    def connected(self) -> bool: ...
+
+
+class SupervisedService(Protocol):
+    """One service in the nursery tree."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def branch(self) -> str: ...
+    def as_wire(self) -> dict[str, object]: ...
+
+
+class Supervisor(Protocol):
+    """The keeper of the nursery tree."""
+
+    @property
+    def records(self) -> Iterable[SupervisedService]: ...
+    def failed(self) -> Iterable[SupervisedService]: ...
+
+
+class Identities(Protocol):
+    """Who stands behind what a client shows: `features.access.Access`."""
+
+    def identify(self, caller: Caller, *, access_token: str | None, api_key: str | None) -> None:
+        """Raise a session's rights; Unauthorized if the credentials are wrong."""
+
+
+class Log(Protocol):
+    """The program's log file."""
+
+    def rollover(self) -> Path | None:
+        """Begin a new file; None when the log has none."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Everything of the house that `server.*` tells or touches."""
+
+    klippy: Klippy
+    supervisor: Supervisor
+    identities: Identities
+    components: Callable[[], Iterable[str]]
+    directories: Callable[[], Iterable[str]]
+    warnings: Callable[[], Iterable[str]]
+    connections: Callable[[], int]
+    configuration: Callable[[], Mapping[str, object]]
+    restart: Callable[[], None]
+    log: Log | None = None
+
+
+class Server:
+    """Answers `server.info`, `server.config`, identifies clients, and shows the nursery tree."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._around = surroundings
+
+    def info(self) -> dict[str, object]:
+        """`server.info`."""
+        around = self._around
+        return {
+            "klippy_connected": around.klippy.connected,
+            "klippy_state": around.klippy.state,
+            "components": list(around.components()),
+            "failed_components": [service.name for service in around.supervisor.failed()],
+            "registered_directories": list(around.directories()),
+            "warnings": list(around.warnings()),
+            "websocket_count": around.connections(),
+            "moonraker_version": MOONRAKER_VERSION,
+            "missing_klippy_requirements": [],
+            "api_version": list(API_VERSION),
+            "api_version_string": ".".join(map(str, API_VERSION)),
+        }
+
+    def configuration(self) -> Mapping[str, object]:
+        """`server.config`."""
+        return self._around.configuration()
+
+    def restart(self) -> None:
+        """End, and begin anew; the caller hears "ok" before that."""
+        self._around.restart()
+
+    def tree(self) -> dict[str, object]:
+        """`server.supervisor`: every service with its state, and how the nurseries contain them."""
+        branches: dict[str, list[str]] = {}
+        services = []
+        for record in self._around.supervisor.records:
+            branches.setdefault(record.branch, []).append(record.name)
+            services.append(record.as_wire())
+        inner: dict[str, object] | None = None
+        for branch in reversed(branches):
+            inner = {"name": branch, "services": branches[branch], "contains": [inner] if inner else []}
+        return {
+            "services": services,
+            "tree": {"name": "trio_moon", "services": [], "contains": [inner] if inner else []},
+        }
+
+    def identify(
+        self, caller: Caller, client: ClientInfo, *, access_token: str | None, api_key: str | None
+    ) -> dict[str, object]:
+        """`server.connection.identify`: note who the client says it is, and take its credentials."""
+        session = caller.session
+        if session is None:
+            raise BadParams("only lasting connections can be identified")
+        if session.client is not None:
+            raise BadParams(f"Connection already identified: {session.client.client_name:.80}")
+        if client.type not in CLIENT_TYPES:
+            raise BadParams(f"argument 'type': {client.type!r:.40} is not one of {', '.join(CLIENT_TYPES)}")
+        self._around.identities.identify(caller, access_token=access_token, api_key=api_key)
+        if not caller.authorized:
+            raise Unauthorized("Unauthorized: log in or send an API key with server.connection.identify")
+        session.client = client
+        return {"connection_id": session.connection_id}
+
+    async def roll_logs_over(self, application: str | None) -> dict[str, object]:
+        """`server.logs.rollover`: begin new log files, as far as they are ours."""
+        if application not in (None, "moonraker", "klipper"):
+            raise BadParams(f"argument 'application': {application!r:.40} is neither 'moonraker' nor 'klipper'")
+        rolled_over: list[str] = []
+        failed: dict[str, str] = {}
+        if application != "klipper":
+            try:
+                await self._roll_own_log_over()
+                rolled_over.append("moonraker")
+            except (MoonError, OSError) as error:
+                failed["moonraker"] = str(error)
+        if application != "moonraker":
+            failed["klipper"] = "Klipper writes its log itself; it begins a new one when its service is restarted"
+        return {"rolled_over": rolled_over, "failed": failed}
+
+    async def _roll_own_log_over(self) -> None:
+        log = self._around.log
+        if log is None or await trio.to_thread.run_sync(log.rollover) is None:
+            raise BadParams("File Logging Disabled")

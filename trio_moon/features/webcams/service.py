@@ -1,0 +1,138 @@
+"""The cameras of the printer: those of the configuration and those that frontends added."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Protocol
+from urllib.parse import urljoin, urlsplit
+
+import msgspec
+import trio
+
+from trio_moon.features.webcams.webcam import Webcam
+from trio_moon.model.errors import BadParams, NotFound, TooMany
+from trio_moon.rpc.audience import Audience
+
+NAMESPACE = "webcams"
+MOST_WEBCAMS = 64
+TEST_TIMEOUT = 3.0
+LOCAL_SITE = "http://127.0.0.1:80/"
+
+
+class KeyValues(Protocol):
+    """`store.namespaces.Namespaces`."""
+
+    async def items(self, namespace: str) -> dict[str, object]: ...
+    async def put(self, namespace: str, key: str, value: object) -> None: ...
+    async def delete(self, namespace: str, key: str) -> bool: ...
+
+
+class Webcams:
+    """All cameras by uid; a configured one hides a stored one of the same name."""
+
+    def __init__(self, configured: list[Webcam], store: KeyValues, audience: Audience) -> None:
+        self._configured = {webcam.uid: webcam for webcam in configured}
+        self._stored: dict[str, Webcam] = {}
+        self._store = store
+        self._audience = audience
+
+    async def run(self, *, task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED) -> None:
+        """Read what is stored, then wait."""
+        for uid, record in (await self._store.items(NAMESPACE)).items():
+            if isinstance(record, Mapping):
+                try:
+                    self._stored[uid] = msgspec.convert({**record, "uid": uid, "source": "database"}, Webcam)
+                except (msgspec.ValidationError, BadParams):
+                    continue  # written by something else: leave it where it is
+        task_status.started()
+        await trio.sleep_forever()
+
+    def listed(self) -> list[dict[str, object]]:
+        """Every camera, configured ones first."""
+        names = {webcam.name for webcam in self._configured.values()}
+        shown = [*self._configured.values(), *(cam for cam in self._stored.values() if cam.name not in names)]
+        return [asdict(webcam) for webcam in shown]
+
+    def find(self, uid: str | None, name: str | None) -> Webcam:
+        """The camera of this uid, or of this name; NotFound if there is none."""
+        webcams = {**self._stored, **self._configured}
+        if uid is not None:
+            if uid in webcams:
+                return webcams[uid]
+            raise NotFound(f"Webcam with UID {uid:.100} not found")
+        if name is None:
+            raise BadParams("argument 'uid' is missing")
+        for webcam in reversed(webcams.values()):
+            if webcam.name == name:
+                return webcam
+        raise NotFound(f"Webcam {name:.100} not found")
+
+    async def save(self, uid: str | None, changes: dict[str, object]) -> Webcam:
+        """Change the camera of this uid, or add one; a name that is taken by a stored camera means that one."""
+        old = self.find(uid, None) if uid is not None else self._named(changes.get("name"))
+        if old is not None:
+            _check_is_ours_to_change(old)
+            webcam = old.changed(changes)
+            taken = self._named(webcam.name)
+            if taken is not None and taken.uid != webcam.uid:
+                raise BadParams(f"Webcam with name '{webcam.name:.100}' exists already")
+        else:
+            for needed in ("name", "stream_url"):
+                if needed not in changes:
+                    raise BadParams(f"argument '{needed}' is missing")
+            if len(self._stored) >= MOST_WEBCAMS:
+                raise TooMany(f"there are {MOST_WEBCAMS} webcams already")
+            webcam = Webcam(**changes)  # type: ignore[arg-type]
+        self._stored[webcam.uid] = webcam
+        await self._store.put(NAMESPACE, webcam.uid, asdict(webcam))
+        self._tell()
+        return webcam
+
+    def _named(self, name: object) -> Webcam | None:
+        for webcam in (*self._configured.values(), *self._stored.values()):
+            if webcam.name == name:
+                return webcam
+        return None
+
+    async def delete(self, uid: str | None, name: str | None) -> Webcam:
+        """Remove a stored camera."""
+        webcam = self.find(uid, name)
+        _check_is_ours_to_change(webcam)
+        self._stored.pop(webcam.uid, None)
+        await self._store.delete(NAMESPACE, webcam.uid)
+        self._tell()
+        return webcam
+
+    def _tell(self) -> None:
+        self._audience.announce("notify_webcams_changed", {"webcams": self.listed()})
+
+    async def test(self, uid: str | None, name: str | None) -> dict[str, object]:
+        """Where the camera's addresses lead, and whether its snapshot can be fetched."""
+        webcam = self.find(uid, name)
+        snapshot_url = urljoin(LOCAL_SITE, webcam.snapshot_url) if webcam.snapshot_url else ""
+        return {
+            "name": webcam.name,
+            "snapshot_reachable": await _is_reachable(snapshot_url),
+            "snapshot_url": snapshot_url,
+            "stream_url": urljoin(LOCAL_SITE, webcam.stream_url),
+        }
+
+
+def _check_is_ours_to_change(webcam: Webcam) -> None:
+    if webcam.source == "config":
+        raise BadParams(f"Webcam '{webcam.name}' stands in the configuration: change it there")
+
+
+async def _is_reachable(url: str) -> bool:
+    if urlsplit(url).scheme not in ("http", "https"):
+        return False
+    import httpx  # asked for once in a while: don't load it at the start
+
+    with trio.move_on_after(TEST_TIMEOUT):
+        try:
+            async with httpx.AsyncClient(verify=False) as client, client.stream("GET", url) as response:
+                return response.status_code < 400
+        except (httpx.HTTPError, httpx.InvalidURL, OSError):
+            return False
+    return False

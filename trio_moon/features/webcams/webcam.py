@@ -1,0 +1,76 @@
+"""One camera: what a frontend needs to know to show it. Pure."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import dataclass, field, fields, replace
+
+from trio_moon.config import Section
+from trio_moon.model.errors import BadParams
+
+ROTATIONS = (0, 90, 180, 270)
+LONGEST_TEXT = 2000
+_UIDS = uuid.UUID("6f0c1d4e-3a52-5b1e-9d6b-7e0a4c2f8b11")
+
+
+@dataclass(frozen=True)
+class Webcam:
+    """A camera of the configuration or of the database."""
+
+    name: str
+    stream_url: str
+    enabled: bool = True
+    icon: str = "mdiWebcam"
+    aspect_ratio: str = "4:3"
+    target_fps: int = 15
+    target_fps_idle: int = 5
+    location: str = "printer"
+    service: str = "mjpegstreamer"
+    snapshot_url: str = ""
+    flip_horizontal: bool = False
+    flip_vertical: bool = False
+    rotation: int = 0
+    source: str = "database"
+    extra_data: dict[str, object] = field(default_factory=dict)
+    uid: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    def __post_init__(self) -> None:
+        if not self.name.strip():
+            raise BadParams("argument 'name': a webcam needs a name")
+        if self.rotation not in ROTATIONS:
+            raise BadParams(f"argument 'rotation': {self.rotation} is not one of {', '.join(map(str, ROTATIONS))}")
+        if not re.fullmatch(r"[1-9]\d{0,4}:[1-9]\d{0,4}", self.aspect_ratio):
+            raise BadParams(f"argument 'aspect_ratio': {self.aspect_ratio!r:.40} is no ratio like 4:3")
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, str) and len(value) > LONGEST_TEXT:
+                raise BadParams(f"argument '{item.name}': more than {LONGEST_TEXT} characters")
+
+    @classmethod
+    def from_section(cls, section: Section) -> Webcam:
+        """The camera of a `[webcam name]`; ConfigError names an option that can't be used."""
+        try:
+            return cls(
+                name=section.title,
+                stream_url=section.text("stream_url"),
+                enabled=section.boolean("enabled", True),
+                icon=section.text("icon", "mdiWebcam"),
+                aspect_ratio=section.text("aspect_ratio", "4:3"),
+                target_fps=section.integer("target_fps", 15, minimum=1),
+                target_fps_idle=section.integer("target_fps_idle", 5, minimum=1),
+                location=section.text("location", "printer"),
+                service=section.text("service", "mjpegstreamer"),
+                snapshot_url=section.text("snapshot_url", ""),
+                flip_horizontal=section.boolean("flip_horizontal", False),
+                flip_vertical=section.boolean("flip_vertical", False),
+                rotation=section.integer("rotation", 0),
+                source="config",
+                uid=str(uuid.uuid5(_UIDS, section.title)),
+            )
+        except BadParams as error:
+            raise section.refuse("", error.message.removeprefix("argument ")) from error
+
+    def changed(self, changes: dict[str, object]) -> Webcam:
+        """The camera with some fields changed; BadParams if that can't be."""
+        return replace(self, **changes)  # type: ignore[arg-type]
