@@ -1,0 +1,140 @@
+"""`server.database.*`: frontends keep their settings with us."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.features.asking import ask
+from trio_moon.features.database import UserDatabase, endpoints
+from trio_moon.model.errors import BadParams, Forbidden, MoonError, NotFound
+from trio_moon.rpc.endpoint import Endpoint
+from trio_moon.store.database import Database
+from trio_moon.store.namespaces import SCHEMA, Namespaces
+
+
+@pytest.fixture
+async def table(nursery: trio.Nursery, tmp_path: Path) -> Iterable[Endpoint]:
+    file = tmp_path / "trio_moon.db"
+    database = Database(file, (SCHEMA,))
+    await nursery.start(database.run)
+    return endpoints(UserDatabase(Namespaces(database), database, file, tmp_path / "backups"))
+
+
+async def post(table: Iterable[Endpoint], key: object, value: object, namespace: str = "mainsail") -> Any:
+    return await ask(table, "server.database.post_item", namespace=namespace, key=key, value=value)
+
+
+async def get(table: Iterable[Endpoint], **which: object) -> Any:
+    answer = await ask(table, "server.database.get_item", **{"namespace": "mainsail", **which})
+    assert answer["namespace"] == which.get("namespace", "mainsail")
+    return answer["value"]
+
+
+async def test_dotted_keys_reach_into_objects(table: Iterable[Endpoint]) -> None:
+    posted = await post(table, "view.tempchart", {"hidden": ["bed"]})
+    assert posted == {"namespace": "mainsail", "key": "view.tempchart", "value": {"hidden": ["bed"]}}
+    await post(table, "view.tempchart.size", 5)
+    await post(table, ["view", "a.b"], "with a dot")
+    await post(table, "plain", None)
+    whole = {"view": {"tempchart": {"hidden": ["bed"], "size": 5}, "a.b": "with a dot"}, "plain": None}
+    assert await get(table) == whole
+    assert await get(table, key="view.tempchart.size") == 5
+    assert await get(table, key=["view", "a.b"]) == "with a dot"
+    assert await get(table, key="plain") is None
+    deleted = await ask(table, "server.database.delete_item", namespace="mainsail", key="view.tempchart")
+    assert deleted["value"] == {"hidden": ["bed"], "size": 5}
+    assert await get(table, key="view") == {"a.b": "with a dot"}
+
+
+async def test_a_namespace_is_there_while_it_holds_something(table: Iterable[Endpoint]) -> None:
+    assert await ask(table, "server.database.list") == {"namespaces": [], "backups": []}
+    with pytest.raises(NotFound, match="Namespace mainsail not found"):
+        await get(table)
+    await post(table, "a", 1)
+    assert (await ask(table, "server.database.list"))["namespaces"] == ["mainsail"]
+    await ask(table, "server.database.delete_item", namespace="mainsail", key="a")
+    assert (await ask(table, "server.database.list"))["namespaces"] == []
+
+
+async def test_what_is_missing_is_said_by_name(table: Iterable[Endpoint]) -> None:
+    await post(table, "a.b", 1)
+    with pytest.raises(NotFound, match=r"Key 'a\.c' in namespace 'mainsail' not found"):
+        await get(table, key="a.c")
+    with pytest.raises(NotFound, match="Namespace fluidd not found"):
+        await get(table, namespace="fluidd", key="a")
+    with pytest.raises(NotFound):
+        await ask(table, "server.database.delete_item", namespace="mainsail", key="a.b.c")
+    assert await get(table) == {"a": {"b": 1}}
+
+
+async def test_a_value_in_the_way_is_not_overwritten_by_a_deeper_key(table: Iterable[Endpoint]) -> None:
+    await post(table, "a.b", 1)
+    with pytest.raises(BadParams, match="'c'"):
+        await post(table, "a.b.c", 2)
+    assert await get(table) == {"a": {"b": 1}}
+
+
+@pytest.mark.parametrize("key", ["", "a..b", ".", [], [""], [1], 5, {"a": 1}, ["x"] * 100])
+async def test_keys_that_are_none_are_refused(table: Iterable[Endpoint], key: object) -> None:
+    with pytest.raises(BadParams):
+        await post(table, key, 1)
+
+
+async def test_arguments_that_are_missing_are_named(table: Iterable[Endpoint]) -> None:
+    for given in ({"namespace": "a", "key": "b"}, {"namespace": "a", "value": 1}, {"key": "b", "value": 1}):
+        with pytest.raises(BadParams, match="is missing"):
+            await ask(table, "server.database.post_item", **given)
+    with pytest.raises(BadParams, match="'key' is missing"):
+        await ask(table, "server.database.delete_item", namespace="a")
+
+
+async def test_our_own_drawers_are_closed(table: Iterable[Endpoint], tmp_path: Path) -> None:
+    for namespace in ("trio_moon.access", "trio_moon"):
+        with pytest.raises(Forbidden):
+            await get(table, namespace=namespace)
+        with pytest.raises(Forbidden):
+            await post(table, "api_key", "mine", namespace)
+    for namespace in ("moonraker", "webcams"):
+        with pytest.raises(Forbidden, match="Write access"):
+            await post(table, "a", 1, namespace)
+    with pytest.raises(BadParams):
+        await post(table, "a", 1, "new\nline")
+
+
+async def test_two_writers_of_one_object_lose_nothing(table: Iterable[Endpoint]) -> None:
+    async with trio.open_nursery() as nursery:
+        for number in range(20):
+            nursery.start_soon(post, table, f"counts.n{number}", number)
+    assert await get(table, key="counts") == {f"n{number}": number for number in range(20)}
+
+
+async def test_the_file_is_compacted_and_copied(table: Iterable[Endpoint], tmp_path: Path) -> None:
+    await post(table, "big", "x" * 300_000)
+    await ask(table, "server.database.delete_item", namespace="mainsail", key="big")
+    sizes = await ask(table, "server.database.compact")
+    assert set(sizes) == {"previous_size", "new_size"}
+    made = await ask(table, "server.database.post_backup", filename="before-update.db")
+    assert Path(made["backup_path"]).is_file()
+    assert (await ask(table, "server.database.list"))["backups"] == ["before-update.db"]
+    with pytest.raises(BadParams, match="exists"):
+        await ask(table, "server.database.post_backup", filename="before-update.db")
+    for filename in ("../x.db", "/etc/passwd", ".hidden", "a/b"):
+        with pytest.raises(BadParams):
+            await ask(table, "server.database.post_backup", filename=filename)
+        with pytest.raises(BadParams):
+            await ask(table, "server.database.delete_backup", filename=filename)
+    await ask(table, "server.database.delete_backup", filename="before-update.db")
+    with pytest.raises(NotFound):
+        await ask(table, "server.database.delete_backup", filename="before-update.db")
+    assert "backup_path" in await ask(table, "server.database.post_backup")
+
+
+async def test_a_backup_that_cannot_be_written_is_no_bug(table: Iterable[Endpoint], tmp_path: Path) -> None:
+    (tmp_path / "backups").write_text("a file where the folder should be")
+    with pytest.raises(MoonError, match="could not be written"):
+        await ask(table, "server.database.post_backup")
