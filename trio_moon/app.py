@@ -23,8 +23,15 @@ from trio_moon.config.document import Document
 from trio_moon.config.section import Section
 from trio_moon.features.access import Access, AccessSettings
 from trio_moon.features.access import endpoints as access_endpoints
+from trio_moon.features.database import UserDatabase
+from trio_moon.features.database import endpoints as database_endpoints
 from trio_moon.features.files import SCHEMA as FILES_SCHEMA
 from trio_moon.features.files import Files, FilesSettings
+from trio_moon.features.machine import Machine, MachineSettings, ProcStats, machine_endpoints, proc_stats_endpoints
+from trio_moon.features.server import ConsoleStore, DataStoreSettings, Server, Surroundings, TemperatureStore
+from trio_moon.features.server import endpoints as server_endpoints
+from trio_moon.features.webcams import Webcam, Webcams
+from trio_moon.features.webcams import endpoints as webcams_endpoints
 from trio_moon.kit.notices import Notices
 from trio_moon.kit.supervise import Service, Supervisor
 from trio_moon.logbook import Logbook
@@ -70,7 +77,10 @@ class Ground:
     namespaces: Namespaces
     printer: Printer
     files: Files
+    access: Access
     stop: StopSign
+    rooms: list[Room]
+    """Every room of the house, once all of them are furnished."""
 
 
 @dataclass
@@ -109,6 +119,16 @@ class App:
         server = document.section_or_empty("server")
         self.printer = Printer(_klippy_address(server, paths), self.audience)
         files = Files(_files_settings(document), paths, self.printer, self.database, self.audience)
+        namespaces = Namespaces(self.database)
+        access = Access(
+            AccessSettings.from_section(document.section_or_empty("authorization"), document.problems.append),
+            namespaces,
+            self.audience,
+        )
+        self.rooms = [
+            Room("authorization", access_endpoints(access), {"access": access}),
+            Room("file_manager", files.endpoints(), files.services()),
+        ]
         ground = Ground(
             document=document,
             paths=paths,
@@ -118,22 +138,15 @@ class App:
             audience=self.audience,
             registry=self.registry,
             database=self.database,
-            namespaces=Namespaces(self.database),
+            namespaces=namespaces,
             printer=self.printer,
             files=files,
+            access=access,
             stop=self.stop,
-        )
-        access = Access(
-            AccessSettings.from_section(document.section_or_empty("authorization"), document.problems.append),
-            ground.namespaces,
-            self.audience,
+            rooms=self.rooms,
         )
         self.registry.add(printer_endpoints(self.printer))
         self.registry.fall_back(PrinterCalls(self.printer).forward)
-        self.rooms = [
-            Room("authorization", access_endpoints(access), {"access": access}),
-            Room("file_manager", files.endpoints(), files.services()),
-        ]
         self.rooms += [room for build in _ROOMS if (room := build(ground)) is not None]
         for room in self.rooms:
             self.registry.add(room.endpoints)
@@ -170,7 +183,64 @@ def _files_settings(document: Document) -> FilesSettings:
 # --- the rooms: each function furnishes one, or returns None when it isn't configured
 
 
-_ROOMS: tuple[Callable[[Ground], Room | None], ...] = ()
+def _server(ground: Ground) -> Room:
+    settings = DataStoreSettings()
+    with ground.document.guard("data_store"):
+        settings = DataStoreSettings.from_section(ground.document.section_or_empty("data_store"))
+    server = Server(
+        Surroundings(
+            klippy=ground.printer,
+            supervisor=ground.supervisor,
+            identities=ground.access,
+            components=lambda: [room.component for room in ground.rooms],
+            directories=ground.files.registered_directories,
+            warnings=ground.notices,
+            connections=lambda: len(ground.audience),
+            configuration=ground.document.as_wire,
+            restart=lambda: ground.stop.stop(restart=True),
+            log=ground.options.logbook,
+        )
+    )
+    temperatures = TemperatureStore(ground.printer, settings.temperature_store_size)
+    console = ConsoleStore(ground.printer.console, settings.gcode_store_size)
+    services: dict[str, Service] = {"temperatures": temperatures, "console": console}
+    return Room("data_store", server_endpoints(server, temperatures, console), services)
+
+
+def _machine(ground: Ground) -> Room:
+    settings = MachineSettings()
+    with ground.document.guard("machine"):
+        settings = MachineSettings.from_section(ground.document.section_or_empty("machine"))
+    machine = Machine(
+        settings, ground.paths.root, ground.printer, ground.audience, lambda: ground.stop.stop(restart=True)
+    )
+    return Room("machine", machine_endpoints(machine), {"machine": machine})
+
+
+def _proc_stats(ground: Ground) -> Room:
+    stats = ProcStats(ground.audience)
+    return Room("proc_stats", proc_stats_endpoints(stats), {"proc_stats": stats})
+
+
+def _database(ground: Ground) -> Room:
+    folder = ground.paths.root / "backup" / "database"
+    database = UserDatabase(ground.namespaces, ground.database, ground.paths.database / "trio_moon.db", folder)
+    return Room("database", database_endpoints(database))
+
+
+def _webcams(ground: Ground) -> Room:
+    configured = ground.document.settings_of_kind("webcam", Webcam.from_section)
+    webcams = Webcams(configured, ground.namespaces, ground.audience)
+    return Room("webcam", webcams_endpoints(webcams), {"webcams": webcams})
+
+
+_ROOMS: tuple[Callable[[Ground], Room | None], ...] = (
+    _server,
+    _machine,
+    _proc_stats,
+    _database,
+    _webcams,
+)
 
 
 # --- life
