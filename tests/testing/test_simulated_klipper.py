@@ -331,6 +331,22 @@ async def test_restart_closes_connections_and_begins_at_zero(
     assert klipper.extruded_mm["extruder"] == pytest.approx(15)
 
 
+async def test_a_microcontroller_may_keep_its_clock_over_a_restart(
+    klipper: SimulatedKlipper, autojump_clock: trio.abc.Clock
+) -> None:
+    klipper.setup.mcu_keeps_clock = True
+    await klipper.extrude(50)
+    await trio.sleep(100)
+    before = klipper.status("toolhead")["print_time"]
+    await klipper.restart()
+    assert klipper.status("toolhead")["print_time"] == 0.0
+    await klipper.extrude(1)
+    assert klipper.status("toolhead")["print_time"] > before
+    await klipper.restart(firmware=True)
+    await klipper.extrude(1)
+    assert klipper.status("toolhead")["print_time"] < before
+
+
 async def test_a_crash_says_nothing_and_changes_the_process_id(
     klipper: SimulatedKlipper, autojump_clock: trio.abc.Clock
 ) -> None:
@@ -359,8 +375,9 @@ async def test_startup_and_error_are_states_of_their_own(nursery: trio.Nursery, 
 
 async def test_macros_call_remote_methods(klipper: SimulatedKlipper, autojump_clock: trio.abc.Clock) -> None:
     client = await connect(klipper)
+    await klipper.run_gcode("SET_ACTIVE_SPOOL ID=3")  # nobody listens, and nobody is told
     with pytest.raises(KlipperError, match="Remote method 'spoolman_set_active_spool' not registered"):
-        await klipper.run_gcode("SET_ACTIVE_SPOOL ID=3")
+        await klipper.call_remote("spoolman_set_active_spool", spool_id=3)
     template = {"method": "remote_spool"}
     await client.result(
         "register_remote_method",

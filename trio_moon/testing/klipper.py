@@ -13,6 +13,7 @@ connection and begins again with E at 0.
 
 import errno
 import math
+import socket
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -27,7 +28,7 @@ from trio_moon.testing.klipper_faults import Faults
 from trio_moon.testing.klipper_gcode import KlipperError
 from trio_moon.testing.klipper_host import HALTED, Host, Setup, State
 from trio_moon.testing.klipper_macros import SPOOL_MACROS, Macro, MacroCall
-from trio_moon.testing.klipper_motion import FilamentTruth
+from trio_moon.testing.klipper_motion import FilamentTruth, PrintClock
 from trio_moon.testing.klipper_wire import Connection
 
 __all__ = ["Faults", "KlipperError", "Macro", "ReceivedRequest", "SimulatedKlipper"]
@@ -88,6 +89,7 @@ class SimulatedKlipper:
         self.received: deque[ReceivedRequest] = deque(maxlen=REMEMBERED)
         self.console: deque[str] = deque(maxlen=REMEMBERED)
         self._truth = FilamentTruth(self.setup.extruders)
+        self._mcu_time = 0.0
         self._overrides: dict[str, JsonObject] = {}
         self._connections: set[Connection] = set()
         self._host: Host | None = None
@@ -118,12 +120,13 @@ class SimulatedKlipper:
         async with trio.open_nursery() as life:
             self._truth.begin_session()
             self._remote_methods = RemoteMethods()
-            host = Host(self.setup, self._truth, life.start_soon, self._call_remote, self._overrides)
+            clock = PrintClock(self.setup.speed, self._mcu_time)
+            host = Host(self.setup, clock, self._truth, life.start_soon, self._call_remote, self._overrides)
             host.gcode.listeners.append(self.console.append)
             api = Api(host, self.faults, self._remote_methods, life.start_soon, self.status_interval)
             self._host, self._api = host, api
             life.start_soon(api.work_through_scripts)
-            await self._listen()
+            self._listen()
             if not self.setup.startup_time:
                 self._become_ready(host)
             task_status.started()
@@ -149,6 +152,8 @@ class SimulatedKlipper:
         self._crashing = False
         await self.cut_connections()
         host.toolhead.halt()
+        keeps = self.setup.mcu_keeps_clock and not host.firmware_restarts
+        self._mcu_time = host.clock.now() + self.restart_pause if keeps else 0.0
         self._note_change()
 
     def _note_change(self) -> None:
@@ -157,15 +162,15 @@ class SimulatedKlipper:
 
     # connections
 
-    async def _listen(self) -> None:
+    def _listen(self) -> None:
         if self.socket_path is None or self._refusing:
             return
         with suppress(FileNotFoundError):
             self.socket_path.unlink()
-        listening = trio.socket.socket(trio.socket.AF_UNIX, trio.socket.SOCK_STREAM)
-        await listening.bind(str(self.socket_path))
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listening.bind(str(self.socket_path))  # at once: nobody here can find the path missing
         listening.listen()
-        self._listener = trio.SocketListener(listening)
+        self._listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
         assert self._clients is not None
         self._clients.start_soon(self._accept, self._listener)
 
@@ -233,7 +238,7 @@ class SimulatedKlipper:
         finally:
             self._refusing = False
             if self._host is not None:
-                await self._listen()
+                self._listen()
 
     def send_raw(self, data: bytes) -> None:
         """Send any bytes to every client: garbage, half a frame, something huge. A frame ends with 0x03."""

@@ -241,7 +241,7 @@ class Api:
         self._send_scripts, self._receive_scripts = trio.open_memory_channel[tuple[Request, str | None]](math.inf)
         self._endpoints: dict[str, Callable[[Request], None]] = {
             "list_endpoints": lambda request: request.answer({"endpoints": self._available()}),
-            "info": lambda request: request.answer(host.info()),
+            "info": self._info,
             "emergency_stop": self._emergency_stop,
             "register_remote_method": self._register_remote_method,
             "gcode/help": lambda request: request.answer(host.gcode.help_texts),
@@ -292,6 +292,10 @@ class Api:
 
     def _run(self, request: Request, script: str | None) -> None:
         self._send_scripts.send_nowait((request, script))
+
+    def _info(self, request: Request) -> None:
+        request.get("client_info", dict, None)
+        request.answer(self._host.info())
 
     def _emergency_stop(self, request: Request) -> None:
         self._host.shut_down("Shutdown due to webhooks request")

@@ -70,9 +70,9 @@ class HeatingCommands:
             ("M190", self._bed),
             ("M106", self._fan),
             ("M107", self._fan),
-            ("M105", self._tell),
         ):
             gcode.register(name, handler)
+        gcode.register("M105", self._tell, early=True)
         gcode.register("SET_HEATER_TEMPERATURE", self._named, help_text="Sets a heater temperature")
         gcode.register("TURN_OFF_HEATERS", self._all_off, help_text="Turn off all heaters")
         gcode.register("TEMPERATURE_WAIT", self._wait_between, help_text="Wait for a temperature on a sensor")

@@ -41,7 +41,11 @@ IDLE_TIMEOUT = 600.0
 
 @dataclass
 class Setup:
-    """What the simulated printer is made of; read again at every start."""
+    """What the simulated printer is made of; read again at every start.
+
+    `mcu_keeps_clock`: RESTART does not reset the microcontroller, so print_time goes on from where it was as soon as
+    something moves (real printers do that); otherwise every start begins at 0.
+    """
 
     extruders: tuple[str, ...]
     gcodes: Path | None
@@ -49,6 +53,7 @@ class Setup:
     speed: float
     extra_axes: bool = False
     min_extrude_temp: float = 0.0
+    mcu_keeps_clock: bool = False
     startup_time: float = 0.0
     start_error: str | None = None
     app: str = "Klipper"
@@ -66,6 +71,7 @@ class Host:
     def __init__(
         self,
         setup: Setup,
+        clock: PrintClock,
         truth: FilamentTruth,
         start_task: Callable[..., None],
         call_remote: Callable[..., None],
@@ -75,7 +81,8 @@ class Host:
         self.state: State = "startup"
         self.state_message = STARTUP
         self.restart_requested = trio.Event()
-        self.clock = PrintClock(setup.speed)
+        self.firmware_restarts = False
+        self.clock = clock
         self.toolhead = Toolhead(self.clock, setup.limits, setup.extruders, truth, self.may_extrude)
         self.gcode = GCode(lambda: None if self.state == "ready" else self.state_message)
         self.motion = MotionCommands(self.gcode, self.toolhead)
@@ -154,6 +161,7 @@ class Host:
         if self.state == "ready":
             self.toolhead.dwell(0.5)
             await self.toolhead.wait_moves()
+        self.firmware_restarts = command.name == "FIRMWARE_RESTART"
         self.restart_requested.set()
 
     async def _tell_status(self, command: Command) -> None:

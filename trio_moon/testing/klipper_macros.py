@@ -1,6 +1,7 @@
 """Macros as in printer.cfg: Jinja2 text with Klipper's delimiters, or a Python callable."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,7 +103,7 @@ class Macros:
             "params": command.params,
             "rawparams": command.raw,
             "printer": self._status,
-            "action_call_remote_method": self._action(self._call_remote),
+            "action_call_remote_method": self._action(self._call_quietly),
             "action_respond_info": self._action(self._gcode.info),
             "action_raise_error": self._raise,
             "action_emergency_stop": self._action(self._stop),
@@ -122,6 +123,10 @@ class Macros:
             return ""
 
         return act
+
+    def _call_quietly(self, method: str, **params: Any) -> None:
+        with suppress(KlipperError):  # Klipper only logs that nobody listens
+            self._call_remote(method, **params)
 
     @staticmethod
     def _raise(message: str) -> str:

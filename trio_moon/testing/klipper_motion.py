@@ -27,10 +27,10 @@ Vector = tuple[float, float, float]
 class PrintClock:
     """Printer time: runs `speed` times as fast as Trio's clock; infinite speed follows the commands."""
 
-    def __init__(self, speed: float) -> None:
+    def __init__(self, speed: float, start: float = 0.0) -> None:
         self._speed = speed
         self._since = trio.current_time()
-        self._base = 0.0
+        self._base = start
         self._changed = trio.Event()
 
     @property
