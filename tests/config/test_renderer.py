@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import trio
 
+from trio_moon.config.problems import TemplateFailed
 from trio_moon.config.renderer import Renderer
 from trio_moon.config.secrets import Secrets
-from trio_moon.config.templates import Template, TemplateFailed
+from trio_moon.config.templates import Template
 
 ENDLESS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
 

@@ -1,10 +1,10 @@
 """Floor 2: the text of `moonraker.conf`: includes, sections, typed getters, templates."""
 
 from trio_moon.config.document import Document
-from trio_moon.config.problems import ConfigProblem, Problem
+from trio_moon.config.problems import ConfigProblem, Problem, TemplateFailed
 from trio_moon.config.secrets import Secrets
 from trio_moon.config.section import MISSING, Section
-from trio_moon.config.templates import Template, TemplateFailed
+from trio_moon.config.templates import Template
 
 __all__ = [
     "MISSING",

@@ -48,6 +48,10 @@ class ConfigProblem(ConfigError):
         return type(self), (self.problem,)
 
 
+class TemplateFailed(ConfigError):
+    """A template that cannot be read or rendered; the text says why."""
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """A hint like `` (did you mean 'port'?)``, or nothing when no known word is close."""
     close = get_close_matches(word, sorted(known), n=1, cutoff=0.7)

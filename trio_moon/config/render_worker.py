@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from trio_moon.config.templates import TemplateFailed
+from trio_moon.config.problems import TemplateFailed
 
 HEADROOM_BYTES = 128 << 20
 """Memory that a template may use on top of what the interpreter has at the start."""

@@ -14,7 +14,8 @@ import msgspec
 import trio
 
 import trio_moon
-from trio_moon.config.templates import Template, TemplateFailed
+from trio_moon.config.problems import TemplateFailed
+from trio_moon.config.templates import Template
 
 logger = logging.getLogger(__name__)
 

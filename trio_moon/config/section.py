@@ -8,8 +8,8 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeVar, overload
 
-from trio_moon.config.problems import ConfigProblem, Problem
-from trio_moon.config.templates import Template, TemplateFailed
+from trio_moon.config.problems import ConfigProblem, Problem, TemplateFailed
+from trio_moon.config.templates import Template
 from trio_moon.config.values import (
     Limits,
     parse_boolean,
