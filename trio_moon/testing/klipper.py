@@ -23,12 +23,14 @@ from pathlib import Path
 import trio
 import trio.testing
 
-from trio_moon.testing.klipper_api import Api, JsonObject, RemoteMethods, Request
+from trio_moon.testing.klipper_api import Api
+from trio_moon.testing.klipper_clock import PrintClock
 from trio_moon.testing.klipper_faults import Faults
 from trio_moon.testing.klipper_gcode import KlipperError
 from trio_moon.testing.klipper_host import HALTED, Host, Setup, State
 from trio_moon.testing.klipper_macros import SPOOL_MACROS, Macro, MacroCall
-from trio_moon.testing.klipper_motion import FilamentTruth, PrintClock
+from trio_moon.testing.klipper_request import JsonObject, RemoteMethods, Request
+from trio_moon.testing.klipper_truth import FilamentTruth
 from trio_moon.testing.klipper_wire import Connection
 
 __all__ = ["Faults", "KlipperError", "Macro", "ReceivedRequest", "SimulatedKlipper"]

@@ -1,6 +1,6 @@
 """The switches that make a SimulatedKlipper misbehave, all of them at run time."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 
 @dataclass
@@ -26,4 +26,6 @@ class Faults:
 
     def clear(self) -> None:
         """Switch every fault off."""
-        self.__init__()  # type: ignore[misc]
+        fresh = Faults()
+        for setting in fields(self):
+            setattr(self, setting.name, getattr(fresh, setting.name))

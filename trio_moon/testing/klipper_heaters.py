@@ -3,8 +3,9 @@
 import math
 from collections.abc import Mapping
 
+from trio_moon.testing.klipper_clock import PrintClock
 from trio_moon.testing.klipper_gcode import Command, GCode, KlipperError
-from trio_moon.testing.klipper_motion import PrintClock, Toolhead
+from trio_moon.testing.klipper_motion import Toolhead
 
 ROOM_TEMPERATURE = 22.0
 COOLING_TIME = 90.0

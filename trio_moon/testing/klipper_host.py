@@ -12,14 +12,16 @@ from typing import Literal
 
 import trio
 
+from trio_moon.testing.klipper_clock import PrintClock
 from trio_moon.testing.klipper_config import config_status
 from trio_moon.testing.klipper_coordinates import MotionCommands
 from trio_moon.testing.klipper_exclude import ExcludeObject
 from trio_moon.testing.klipper_gcode import Command, GCode, KlipperError
 from trio_moon.testing.klipper_heaters import Heater, HeatingCommands
 from trio_moon.testing.klipper_macros import Macro, Macros
-from trio_moon.testing.klipper_motion import FilamentTruth, Limits, PrintClock, Toolhead
+from trio_moon.testing.klipper_motion import Limits, Toolhead
 from trio_moon.testing.klipper_printing import Printing
+from trio_moon.testing.klipper_truth import FilamentTruth
 
 State = Literal["startup", "ready", "error", "shutdown"]
 Status = dict[str, object]

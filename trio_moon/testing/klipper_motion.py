@@ -1,4 +1,4 @@
-"""Motion: printer time, moves as trapezoids, the history that `dump_trapq` tells, and the filament truth.
+"""Motion: moves as trapezoids, and the history that `dump_trapq` tells.
 
 Like the real host, the commanded position runs up to two seconds ahead of the printer; the last moves wait in
 the look-ahead before they become history; a shutdown forgets what waits there.
@@ -12,58 +12,17 @@ from typing import NamedTuple
 
 import trio
 
+from trio_moon.testing.klipper_clock import PrintClock
 from trio_moon.testing.klipper_gcode import KlipperError
+from trio_moon.testing.klipper_truth import FilamentTruth
 
 BUFFER_AHEAD = 2.0  # how far commands may run ahead of the printer
 START_DELAY = 0.25  # the first move after a stop begins this much later
 LOOK_AHEAD = 0.25  # a move becomes certain when this much has been planned behind it ...
 BACKGROUND_FLUSH = 0.4  # ... or when the printer comes this near to its end
 HISTORY_KEPT = 30.0
-TICK = 1e-9  # shorter waits are over: a virtual clock would never get there
 
 Vector = tuple[float, float, float]
-
-
-class PrintClock:
-    """Printer time: runs `speed` times as fast as Trio's clock; infinite speed follows the commands."""
-
-    def __init__(self, speed: float, start: float = 0.0) -> None:
-        self._speed = speed
-        self._since = trio.current_time()
-        self._base = start
-        self._changed = trio.Event()
-
-    @property
-    def speed(self) -> float:
-        """How many seconds of printer time pass in a second of the clock."""
-        return self._speed
-
-    @speed.setter
-    def speed(self, speed: float) -> None:
-        self._base, self._since, self._speed = self.now(), trio.current_time(), speed
-        self.wake()
-
-    def now(self) -> float:
-        """The printer's time, as the host estimates it."""
-        elapsed = trio.current_time() - self._since
-        return self._base + elapsed * (1.0 if math.isinf(self._speed) else self._speed)
-
-    def wake(self) -> None:
-        """Let everybody who sleeps look again: the speed or the printer's state has changed."""
-        self._changed.set()
-        self._changed = trio.Event()
-
-    async def sleep_until(self, print_time: float, stop: Callable[[], bool] = lambda: False) -> None:
-        """Wait for a moment of printer time, or until `stop` after a `wake`."""
-        if math.isinf(self._speed) and print_time > self.now():
-            self._base, self._since = print_time, trio.current_time()
-            await trio.lowlevel.checkpoint()
-        while not stop():
-            left = print_time - self.now()
-            if left <= TICK:
-                return
-            with trio.move_on_after(left / self._speed):
-                await self._changed.wait()
 
 
 class Segment(NamedTuple):
@@ -184,28 +143,6 @@ class Limits:
     def max_extrude_ratio(self) -> float:
         """How much filament a millimetre of path may take."""
         return 4 * self.nozzle_diameter**2 / self.filament_area
-
-
-class FilamentTruth:
-    """Per extruder the filament that left for good: what rose above the highest position of the session."""
-
-    def __init__(self, extruders: Sequence[str]) -> None:
-        self._before = dict.fromkeys(extruders, 0.0)
-        self._highest = dict.fromkeys(extruders, 0.0)
-
-    def note(self, extruder: str, position: float) -> None:
-        """The extruder has certainly reached this position."""
-        self._highest[extruder] = max(self._highest[extruder], position)
-
-    def begin_session(self) -> None:
-        """Klipper starts again: every extruder counts from 0."""
-        for extruder, highest in self._highest.items():
-            self._before[extruder] += highest
-            self._highest[extruder] = 0.0
-
-    def used_mm(self) -> dict[str, float]:
-        """Millimetres per extruder since the simulator was made."""
-        return {extruder: self._before[extruder] + highest for extruder, highest in self._highest.items()}
 
 
 class Toolhead:
