@@ -30,8 +30,16 @@ def decode(data: bytes | str) -> object:
 def _decode_leniently(data: bytes | str, reason: str) -> object:
     try:
         text = data if isinstance(data, str) else data.decode("utf-8-sig")
-        return json.loads(text)
+        value: object = json.loads(text)
+        return value if "\\u" not in text else _without_lone_surrogates(value)
     except RecursionError:
         raise NotJson("JSON is nested too deeply") from None
     except ValueError:
         raise NotJson(f"not valid JSON: {reason}") from None
+
+
+def _without_lone_surrogates(value: object) -> object:
+    """Python writes broken text as lone surrogates, which nobody can encode again: they become question marks."""
+    text = json.dumps(value, ensure_ascii=False)
+    cleaned = text.encode("utf-8", "replace").decode()
+    return value if cleaned == text else json.loads(cleaned)

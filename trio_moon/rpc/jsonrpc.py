@@ -128,4 +128,5 @@ def _invalid(call_id: object, problem: str) -> bytes:
 
 
 def _error(call_id: object, code: int, message: str) -> bytes:
+    message = message.encode("utf-8", "replace").decode()  # names of files may hold what can't be encoded
     return encode({"jsonrpc": "2.0", "error": {"code": code, "message": message}, "id": call_id})

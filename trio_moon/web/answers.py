@@ -46,6 +46,7 @@ Later = Callable[[], Awaitable[Answer]]
 
 def error_answer(status: int, message: str, headers: Mapping[str, str] | None = None) -> Answer:
     """What a client is told when its request can't be fulfilled."""
+    message = message.encode("utf-8", "replace").decode()
     return Answer(status, encode({"error": {"code": status, "message": message}}), headers=headers or {})
 
 

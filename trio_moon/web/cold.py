@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import trio
+from h11 import LocalProtocolError
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.trio.tcp_server import TCPServer
@@ -47,6 +48,7 @@ class Cold:
         limits = settings.limits
         self._settings = settings
         self._app = QuartTrio("trio_moon", static_folder=None)
+        self._app.logger.setLevel(logging.CRITICAL)  # what goes wrong in our code is logged by `answers`
         self._app.config.update(MAX_CONTENT_LENGTH=None, BODY_TIMEOUT=None, RESPONSE_TIMEOUT=None)
         self._config = Config()
         self._config.keep_alive_timeout = limits.keep_alive
@@ -217,7 +219,10 @@ class _Served:
             return _response(error_answer(503, error.message), head)
         except MoonError as error:
             return _response(answer_of(error, "websocket"), head)
-        await websocket.accept()
+        try:
+            await websocket.accept()
+        except LocalProtocolError:  # an upgrade that h11 doesn't take for one, because of a body for example
+            return _response(error_answer(400, "this is no proper upgrade"), head)
         async with trio.open_nursery() as nursery:
             outbox = QueuedOutbox(self._limits.waiting_events)
             session = self._sessions.begin(caller, outbox, outbox.take_leave)
