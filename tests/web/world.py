@@ -65,6 +65,7 @@ class Upload:
     files: dict[str, bytearray] = field(default_factory=dict)
     open_file: str | None = None
     abandoned: int = 0
+    gone: trio.Event = field(default_factory=trio.Event)
 
     def add_field(self, name: str, value: str) -> None:
         self.fields[name] = value
@@ -91,6 +92,7 @@ class Upload:
 
     def abandon(self) -> None:
         self.abandoned += 1
+        trio.from_thread.run_sync(self.gone.set)
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,7 @@ class Running:
     port: int
     unix_socket: Path
 
+    ended: trio.Event = field(default_factory=trio.Event)
     streams: list[trio.SocketStream] = field(default_factory=list)
 
     async def connect(self) -> trio.SocketStream:
@@ -212,8 +215,14 @@ async def open_front(folder: Path, settings: FrontSettings | None = None) -> Asy
         session_ended=lambda session: world.session_ended.set(),
     )
     async with trio.open_nursery() as nursery:
-        addresses: list[str] = await nursery.start(front.run)
-        running = Running(world, front, int(addresses[0].rpartition(":")[2]), unix_socket)
+        ended = trio.Event()
+
+        async def run(*, task_status: trio.TaskStatus[list[str]]) -> None:
+            await front.run(task_status=task_status)
+            ended.set()
+
+        addresses: list[str] = await nursery.start(run)
+        running = Running(world, front, int(addresses[0].rpartition(":")[2]), unix_socket, ended)
         yield running
         nursery.cancel_scope.cancel()
     for stream in running.streams:

@@ -1,0 +1,378 @@
+"""What connections may do, and for how long. The limits are shortened, real sockets know no virtual clock."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.web.world import UPGRADE, HttpClient, Running, WsClient, client_frame, multipart, open_front
+from trio_moon.rpc.caller import ClientInfo
+from trio_moon.rpc.packet import Packet, notification
+from trio_moon.web.frames import frame_close
+from trio_moon.web.settings import FrontSettings, Limits
+
+IMPATIENT = Limits(
+    first_request=0.5,
+    head_time=0.5,
+    keep_alive=0.5,
+    no_progress=0.5,
+    ping_after=0.3,
+    dead_after=1.0,
+    unknown_session=0.5,
+    waiting_events=100_000,
+    grace=0.3,
+)
+
+
+@pytest.fixture
+async def impatient(tmp_path: Path) -> AsyncIterator[Running]:
+    async with open_front(tmp_path, FrontSettings(limits=IMPATIENT)) as running:
+        yield running
+
+
+async def said_at_the_end(stream: trio.SocketStream) -> bytes:
+    """Everything up to the end, which must come."""
+    heard = b""
+    with trio.fail_after(10):
+        try:
+            while data := await stream.receive_some():
+                heard += data
+        except trio.BrokenResourceError:
+            pass
+    return heard
+
+
+async def test_who_never_asks_is_sent_away(impatient: Running) -> None:
+    assert await said_at_the_end(await impatient.connect()) == b""
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"GET /server/info HTTP/1.1\r\nHost: x\r\n",
+        b"GET /server/info HTTP/1.1\r\nHost: x\r\n\r\nGET /server/info HTTP/1.1\r\n",
+        b"POST /server/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nContent-Type: application/json\r\n\r\n{",
+    ],
+)
+async def test_who_dawdles_over_a_request_is_told_and_sent_away(impatient: Running, begun: bytes) -> None:
+    stream = await impatient.connect()
+    await stream.send_all(begun)
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+
+            async def drip() -> None:
+                try:
+                    while True:
+                        await trio.sleep(0.1)
+                        await stream.send_all(b" ")
+                except trio.BrokenResourceError:
+                    pass
+
+            nursery.start_soon(drip)
+            heard = await said_at_the_end(stream)
+            nursery.cancel_scope.cancel()
+    assert b"HTTP/1.1 408 " in heard
+
+
+async def test_an_idle_connection_is_ended_after_its_keep_alive(impatient: Running) -> None:
+    http = HttpClient(await impatient.connect())
+    assert (await http.ask("GET", "/server/info")).status == 200
+    assert await http.closed()
+
+
+async def test_a_slow_upload_is_ended_and_leaves_nothing(impatient: Running) -> None:
+    body, content_type = multipart(("file", "x.gcode", b"x" * 100_000))
+    stream = await impatient.connect()
+    head = f"POST /server/files/upload HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type}\r\n"
+    await stream.send_all(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:5000])
+    await said_at_the_end(stream)
+    with trio.fail_after(5):
+        await impatient.world.uploads[0].gone.wait()
+    assert impatient.world.uploads[0].abandoned == 1
+
+
+async def test_an_upload_whose_client_leaves_is_abandoned_once(live: Running) -> None:
+    body, content_type = multipart(("file", "x.gcode", b"x" * 100_000))
+    stream = await live.connect()
+    head = f"POST /server/files/upload HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type}\r\n"
+    await stream.send_all(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:50_000])
+    await trio.sleep(0.1)
+    await stream.aclose()
+    with trio.fail_after(5):
+        await live.world.uploads[0].gone.wait()
+    assert live.world.uploads[0].abandoned == 1
+
+
+async def test_an_upload_above_the_limit_is_refused_before_it_is_sent(tmp_path: Path) -> None:
+    async with open_front(tmp_path, FrontSettings(max_upload_size=1000)) as front:
+        http = HttpClient(await front.connect())
+        body, content_type = multipart(("file", "x.gcode", b"x" * 2000))
+        reply = await http.ask("POST", "/server/files/upload", body, content_type=content_type)
+        assert reply.status == 413
+        assert not front.world.uploads
+
+
+async def test_a_body_above_the_limit_is_refused(tmp_path: Path) -> None:
+    limits = replace(IMPATIENT, body_bytes=100_000)
+    async with open_front(tmp_path, FrontSettings(limits=limits)) as front:
+        http = HttpClient(await front.connect())
+        reply = await http.ask("POST", "/server/echo", b"x" * 100_001, content_type="application/json")
+        assert reply.status == 413
+        http = HttpClient(await front.connect())
+        reply = await http.ask("POST", "/server/info", b"x" * 1000, content_type="application/json")
+        assert reply.status == 405
+        assert (await http.ask("GET", "/server/info")).status == 200
+
+
+async def test_bodies_that_are_still_coming_share_a_budget(tmp_path: Path) -> None:
+    limits = replace(IMPATIENT, incomplete_bytes=1_500_000, no_progress=5.0)
+    async with open_front(tmp_path, FrontSettings(limits=limits)) as front:
+        head = b"POST /server/echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        head += b"Content-Length: 1000000\r\n\r\n"
+        first = await front.connect()
+        await first.send_all(head + b'{"a": "')
+        await trio.sleep(0.2)
+        second = HttpClient(await front.connect())
+        await second.send(head)
+        assert (await second.reply()).status == 429
+        await first.send_all(b"x" * (1_000_000 - 9) + b'"}')
+        assert (await HttpClient(first).reply()).status == 200
+
+
+async def test_who_leaves_while_waiting_is_not_waited_for(live: Running) -> None:
+    http = HttpClient(await live.connect())
+    await http.send(b"GET /server/hang HTTP/1.1\r\nHost: x\r\n\r\n")
+    await live.world.hanging.wait()
+    await http.stream.aclose()
+    with trio.fail_after(8):
+        await live.world.cancelled.wait()
+
+
+async def test_idle_connections_make_room_for_new_ones(tmp_path: Path) -> None:
+    limits = replace(IMPATIENT, connections=20, first_request=30.0, keep_alive=30.0)
+    async with open_front(tmp_path, FrontSettings(limits=limits)) as front:
+        proven = HttpClient(await front.connect())
+        assert (await proven.ask("GET", "/server/info")).status == 200
+        for _ in range(60):
+            await front.connect()
+        newcomer = HttpClient(await front.connect())
+        assert (await newcomer.ask("GET", "/server/info")).status == 200
+        assert (await proven.ask("GET", "/server/info")).status == 200
+        assert front.front.vitals()["connections"] == 20
+
+
+async def test_pipelined_requests_are_answered_in_order(live: Running) -> None:
+    http = HttpClient(await live.connect())
+    requests = [f"GET /server/number?number={n} HTTP/1.1\r\nHost: x\r\n\r\n" for n in range(100)]
+    requests.insert(50, "GET /server/slow?a=1 HTTP/1.1\r\nHost: x\r\n\r\n")
+    await http.send("".join(requests).encode())
+    results = [(await http.reply()).json()["result"] for _ in requests]
+    assert results == [*range(50), {"a": "1"}, *range(50, 100)]
+
+
+async def test_a_hundred_continue_is_given(live: Running) -> None:
+    http = HttpClient(await live.connect())
+    head = b"POST /server/echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
+    await http.send(head + b"Expect: 100-continue\r\n\r\n")
+    assert (await http.reply()).status == 100
+    await http.send(b"{}")
+    assert (await http.reply()).status == 200
+
+
+# --- sessions
+
+
+async def test_a_session_that_is_dead_is_noticed(impatient: Running) -> None:
+    client = await WsClient.open(impatient)
+    opcode, payload = await client.frame()
+    assert opcode == 9
+    await client.send(payload, 10)
+    opcode, payload = await client.frame()
+    assert opcode == 9
+    assert await client.close_code() == 1011
+
+
+async def test_a_session_that_nobody_logs_in_to_is_ended(impatient: Running) -> None:
+    client = await WsClient.open(impatient, **{"x-stranger": "1"})
+    assert (await client.call("server.info"))["result"] == {"state": "ready"}
+    assert await client.close_code() == 1008
+
+
+async def test_websockets_have_a_limit_and_some_places_are_kept(tmp_path: Path) -> None:
+    settings = FrontSettings(
+        max_websocket_connections=10, limits=replace(IMPATIENT, unknown_session=30.0, ping_after=30)
+    )
+    async with open_front(tmp_path, settings) as front:
+        strangers = [await WsClient.open(front, **{"x-stranger": "1"}) for _ in range(5)]
+        http = HttpClient(await front.connect())
+        assert (await http.ask("GET", "/websocket", more={**UPGRADE, "x-stranger": "1"})).status == 503
+        known = [await WsClient.open(front) for _ in range(5)]
+        http = HttpClient(await front.connect())
+        assert (await http.ask("GET", "/websocket", more=UPGRADE)).status == 503
+        await strangers[0].http.stream.aclose()
+        await front.world.session_ended.wait()
+        assert (await (await WsClient.open(front)).call("server.info"))["id"] == 1
+        assert len(known) == 5
+
+
+async def stuck_client(front: Running) -> WsClient:
+    """A websocket whose client doesn't read; its buffers are small."""
+    sock = trio.socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    await sock.connect(("127.0.0.1", front.port))
+    stream = trio.SocketStream(sock)
+    front.streams.append(stream)
+    http = HttpClient(stream)
+    assert (await http.ask("GET", "/websocket", more=UPGRADE)).status == 101
+    return WsClient(http)
+
+
+def status_packet(number: int) -> tuple[dict[str, dict[str, object]], Packet]:
+    news: dict[str, dict[str, object]] = {"toolhead": {"position": number, "rest": "x" * 1000}}
+    return news, notification("notify_status_update", news, float(number))
+
+
+async def test_status_merges_while_a_client_does_not_read(live: Running) -> None:
+    client = await stuck_client(live)
+    (session,) = live.world.audience
+    for number in range(2000):
+        news, packet = status_packet(number)
+        session.outbox.status(news, float(number), packet)
+    session.outbox.status({"extruder": {"target": 5}}, 2000.0, notification("notify_status_update", {}, 0.0))
+    seen: list[int] = []
+    merged: dict[str, object] = {}
+    while "extruder" not in merged:
+        merged, eventtime = (await client.message())["params"]
+        seen.append(merged["toolhead"]["position"])  # type: ignore[index]
+    assert seen == sorted(seen)
+    assert (seen[-1], eventtime) == (1999, 2000.0)
+    assert len(seen) < 1500
+    assert (await client.call("server.info"))["result"] == {"state": "ready"}
+
+
+async def test_a_client_that_lets_too_many_events_wait_is_closed(impatient: Running) -> None:
+    client = await stuck_client(impatient)
+    for number in range(3000):
+        impatient.world.audience.announce("notify_text", f"{number} " + "x" * 500)
+    assert await client.close_code() == 1013
+    with trio.fail_after(10):
+        await impatient.world.session_ended.wait()
+    assert len(impatient.world.audience) == 0
+
+
+async def test_a_client_without_progress_is_closed(impatient: Running) -> None:
+    client = await stuck_client(impatient)
+    for _ in range(100):
+        impatient.world.audience.announce("notify_text", "x" * 4000)
+    with trio.fail_after(10):
+        await impatient.world.session_ended.wait()
+    await said_at_the_end(client.http.stream)
+
+
+async def test_a_big_answer_reaches_a_slow_reader_whole(live: Running) -> None:
+    client = await stuck_client(live)
+    answer = await client.call("server.big", 1, number=3_000_000)
+    assert answer["result"] == "x" * 3_000_000
+
+
+async def test_calls_of_a_client_that_does_not_read_are_not_piled_up(live: Running) -> None:
+    client = await stuck_client(live)
+    call = json.dumps({"jsonrpc": "2.0", "method": "server.big", "params": {"number": 100_000}, "id": 1})
+    for _ in range(50):
+        await client.send(call)
+    await trio.sleep(0.2)
+    await client.send(json.dumps({"jsonrpc": "2.0", "method": "server.get_echo", "id": 2}))
+    await trio.sleep(0.2)
+    assert live.world.calls == 0
+    while (await client.message())["id"] != 2:
+        pass
+    assert live.world.calls == 1
+
+
+async def test_a_message_above_the_limit_is_refused(tmp_path: Path) -> None:
+    limits = replace(IMPATIENT, message_bytes=100_000, ping_after=30)
+    async with open_front(tmp_path, FrontSettings(limits=limits)) as front:
+        client = await WsClient.open(front)
+        await client.send(" " * 90_000 + '{"jsonrpc":"2.0","method":"server.info","id":1}')
+        assert (await client.message())["id"] == 1
+        await client.http.send(client_frame(b"x" * 100_001))
+        assert await client.close_code() == 1009
+        client = await WsClient.open(front)
+        await client.http.send(client_frame(b"", fin=False) + client_frame(b"", 0, fin=False) * 3000)
+        assert await client.close_code() == 1009
+
+
+# --- the end
+
+
+async def test_clients_are_told_that_the_service_stops(tmp_path: Path) -> None:
+    async with open_front(tmp_path, FrontSettings(limits=IMPATIENT)) as front:
+        client = await WsClient.open(front)
+        mainsail = await WsClient.open(front)
+        (session,) = [one for one in front.world.audience if one.connection_id == await connection_id(mainsail)]
+        session.client = ClientInfo("mainsail", "2", "web", "")
+        idle = HttpClient(await front.connect())
+        await idle.ask("GET", "/server/info")
+        front.front.close()
+        assert await client.close_code() == 1001
+        assert await idle.closed()
+        with pytest.raises((EOFError, trio.BrokenResourceError)):
+            await mainsail.frame()  # it comes back only after a broken connection
+
+
+async def connection_id(client: WsClient) -> int:
+    answer = await client.call("server.websocket.id", 3)
+    return int(answer["result"]["websocket_id"])
+
+
+async def test_what_is_being_answered_at_the_end_is_answered(tmp_path: Path) -> None:
+    async with open_front(tmp_path, FrontSettings(limits=replace(IMPATIENT, grace=5.0))) as front:
+        http = HttpClient(await front.connect())
+        await http.send(b"GET /server/slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        await trio.sleep(0.005)
+        front.front.close()
+        assert (await http.reply()).status == 200
+        assert await http.closed()
+
+
+async def test_nobody_can_hold_up_the_end(tmp_path: Path) -> None:
+    async with open_front(tmp_path, FrontSettings(limits=IMPATIENT)) as front:
+        stuck = [await stuck_client(front) for _ in range(5)]
+        for _ in range(300):
+            front.world.audience.announce("notify_text", "x" * 1000)
+        hanging = HttpClient(await front.connect())
+        await hanging.send(b"GET /server/hang HTTP/1.1\r\nHost: x\r\n\r\n")
+        body, content_type = multipart(("file", "x.gcode", b"x" * 100_000))
+        upload = await front.connect()
+        await upload.send_all(
+            f"POST /server/files/upload HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n".encode()
+            + body[:50_000]
+        )
+        chunked = await front.connect()
+        await chunked.send_all(b"POST /server/hang HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel")
+        (front.world.folder / "big").write_bytes(bytes(30_000_000))
+        download = await front.connect()
+        await download.send_all(b"GET /server/files/big HTTP/1.1\r\nHost: x\r\n\r\n")
+        await front.world.hanging.wait()
+        await trio.sleep(0.1)
+        began = trio.current_time()
+        front.front.close()
+        with trio.fail_after(10):
+            await front.ended.wait()
+        assert trio.current_time() - began < 5
+        assert len(stuck) == 5
+
+
+def test_the_reason_of_a_close_is_cut_to_what_a_frame_holds() -> None:
+    frame = frame_close(1008, "ä" * 200)
+    assert frame[1] == len(frame) - 2 <= 125
+    assert struct.unpack("!H", frame[2:4]) == (1008,)
+    assert set(frame[4:].decode()) == {"ä"}
