@@ -27,7 +27,8 @@ IMPATIENT = Limits(
     dead_after=1.0,
     unknown_session=0.5,
     waiting_events=100_000,
-    grace=0.3,
+    sweep_every=0.1,
+    grace=0.1,
 )
 
 
@@ -146,6 +147,7 @@ async def test_bodies_that_are_still_coming_share_a_budget(tmp_path: Path) -> No
         assert (await HttpClient(first).reply()).status == 200
 
 
+@pytest.mark.slow
 async def test_who_leaves_while_waiting_is_not_waited_for(live: Running) -> None:
     http = HttpClient(await live.connect())
     await http.send(b"GET /server/hang HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -189,6 +191,7 @@ async def test_a_hundred_continue_is_given(live: Running) -> None:
 # --- sessions
 
 
+@pytest.mark.slow
 async def test_a_session_that_is_dead_is_noticed(impatient: Running) -> None:
     client = await WsClient.open(impatient)
     opcode, payload = await client.frame()
@@ -257,6 +260,7 @@ async def test_status_merges_while_a_client_does_not_read(live: Running) -> None
     assert (await client.call("server.info"))["result"] == {"state": "ready"}
 
 
+@pytest.mark.slow
 async def test_a_client_that_lets_too_many_events_wait_is_closed(impatient: Running) -> None:
     client = await stuck_client(impatient)
     for number in range(3000):
@@ -267,6 +271,7 @@ async def test_a_client_that_lets_too_many_events_wait_is_closed(impatient: Runn
     assert len(impatient.world.audience) == 0
 
 
+@pytest.mark.slow
 async def test_a_client_without_progress_is_closed(impatient: Running) -> None:
     client = await stuck_client(impatient)
     for _ in range(100):
@@ -332,6 +337,7 @@ async def connection_id(client: WsClient) -> int:
     return int(answer["result"]["websocket_id"])
 
 
+@pytest.mark.slow
 async def test_what_is_being_answered_at_the_end_is_answered(tmp_path: Path) -> None:
     async with open_front(tmp_path, FrontSettings(limits=replace(IMPATIENT, grace=5.0))) as front:
         http = HttpClient(await front.connect())

@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 
 BACKLOG = 512
 ACCEPT_AT_ONCE = 64
-SWEEP_EVERY = 0.5
 NO_MORE_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 CROWDED = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -123,9 +122,9 @@ class Door:
             self._empty.set()
 
     async def sweep(self) -> None:
-        """End what is overdue, twice a second: cheaper than a timer for each request."""
+        """End what is overdue, every now and then: cheaper than a timer for each request."""
         while True:
-            await trio.sleep(SWEEP_EVERY)
+            await trio.sleep(self._limits.sweep_every)
             now = trio.current_time()
             for connection in self.connections:
                 try:
