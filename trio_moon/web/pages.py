@@ -15,7 +15,10 @@ class Pages:
     """Finds the files of the page. What isn't in the folder is none of its business."""
 
     headers: ClassVar[dict[str, str]] = {
-        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": (
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+            "connect-src 'self' ws: wss:; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
+        ),
         "X-Frame-Options": "SAMEORIGIN",
         "Referrer-Policy": "no-referrer",
     }

@@ -9,7 +9,7 @@ import { TemperatureView } from "./temperatures.js";
 import { TreeView } from "./tree.js";
 import { capital, kilobytes } from "./words.js";
 
-const WHO = { client_name: "trio_moon page", version: "1", type: "web", url: "https://github.com/" };
+const WHO = { client_name: "trio_moon page", version: "1", type: "web", url: location.origin };
 const TREE_PERIOD = 2_000;
 const KLIPPY_PERIOD = 2_000;
 

@@ -4,6 +4,7 @@ import { make, makeSvg, say } from "./dom.js";
 import { capital, degrees, sensorName } from "./words.js";
 
 const KEPT = 1200; // seconds
+const SHORTEST = 120; // a graph that has just begun isn't all empty
 const WIDTH = 240;
 const HEIGHT = 44;
 
@@ -103,7 +104,8 @@ class Row {
   }
 }
 
-const start = (values) => WIDTH - (WIDTH * values.length) / KEPT;
+const shown = (values) => Math.max(SHORTEST, values.length);
+const start = (values) => WIDTH - (WIDTH * values.length) / shown(values);
 
 // Few points are enough for few pixels; the last one is always there.
 function trace(values, y) {
@@ -111,7 +113,7 @@ function trace(values, y) {
   const from = start(values);
   const points = [];
   for (let index = values.length - 1; index >= 0; index -= step) {
-    points.push(`${(from + (WIDTH * (index + 1)) / KEPT).toFixed(1)} ${y(values[index])}`);
+    points.push(`${(from + (WIDTH * (index + 1)) / shown(values)).toFixed(1)} ${y(values[index])}`);
   }
   return `M${points.reverse().join("L")}`;
 }
@@ -121,7 +123,7 @@ function traceGoals(targets, y) {
   const pieces = [];
   for (let index = 0, begin = 0; index <= targets.length; index += 1) {
     if (index < targets.length && targets[index] === targets[begin]) continue;
-    const x = (at) => (from + (WIDTH * at) / KEPT).toFixed(1);
+    const x = (at) => (from + (WIDTH * at) / shown(targets)).toFixed(1);
     if (targets[begin] > 0) pieces.push(`M${x(begin)} ${y(targets[begin])}H${x(index)}`);
     begin = index;
   }
