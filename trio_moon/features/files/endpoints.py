@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from trio_moon.features.files.parameters import Archive, FolderDeletion, FolderRequest, SomePath, Transfer, WholeRoot
+from trio_moon.features.files.parameters import (
+    Archive,
+    FolderDeletion,
+    FolderRequest,
+    GcodeFile,
+    SomePath,
+    Transfer,
+    WholeRoot,
+)
 from trio_moon.features.files.service import FileCalls
 from trio_moon.features.files.uploads import UploadDesk
 from trio_moon.rpc.binding import NoParams
@@ -13,8 +21,11 @@ from trio_moon.rpc.endpoint import Endpoint
 def file_endpoints(calls: FileCalls, desk: UploadDesk) -> tuple[Endpoint, ...]:
     """Lists, changes, uploads and downloads."""
     return (
-        Endpoint("/server/files/list", WholeRoot, GET=calls.list),
+        Endpoint("/server/files/list", WholeRoot, GET=calls.list_files),
         Endpoint("/server/files/roots", NoParams, GET=calls.roots),
+        Endpoint("/server/files/metadata", GcodeFile, GET=calls.metadata),
+        Endpoint("/server/files/metascan", GcodeFile, POST=calls.metascan),
+        Endpoint("/server/files/thumbnails", GcodeFile, GET=calls.thumbnails),
         Endpoint("/server/files/directory", FolderRequest, GET=calls.get_directory, rpc_names=_named("GET", "get")),
         Endpoint("/server/files/directory", SomePath, POST=calls.post_directory, rpc_names=_named("POST", "post")),
         Endpoint(

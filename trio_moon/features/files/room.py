@@ -6,6 +6,8 @@ from pathlib import Path
 
 from trio_moon.features.files.endpoints import file_endpoints
 from trio_moon.features.files.library import Library
+from trio_moon.features.files.metadata.cache import MetadataCache
+from trio_moon.features.files.metadata.scanner import MetadataScanner
 from trio_moon.features.files.roots import Root, Roots
 from trio_moon.features.files.service import FileCalls
 from trio_moon.features.files.settings import FilesSettings
@@ -47,6 +49,7 @@ class Files:
             reserved=(paths.database, paths.certs, *reserved),
         )
         self.library = Library(self._roots, printer.mirror, audience)
+        self.metadata = MetadataScanner(self.library, MetadataCache(database), audience)
         self.starter = Starter(printer, database, queue if settings.queue_uploads else None)
         self.desk = UploadDesk(self.library, self.starter, largest=settings.max_upload_bytes)
         self.watcher = Watcher(self.library, enabled=settings.watch)
@@ -56,8 +59,8 @@ class Files:
         return self._roots.names()
 
     def endpoints(self) -> tuple[Endpoint, ...]:
-        return file_endpoints(FileCalls(self.library), self.desk)
+        return file_endpoints(FileCalls(self.library, self.metadata), self.desk)
 
     def services(self) -> dict[str, Service]:
         """The tasks of the room; the watcher first: it removes what a killed program left behind."""
-        return {"file watcher": self.watcher, "upload starter": self.starter}
+        return {"file watcher": self.watcher, "metadata scanner": self.metadata, "upload starter": self.starter}

@@ -9,8 +9,17 @@ from trio_moon.features.files.changes import archive_name
 from trio_moon.features.files.content_types import content_type
 from trio_moon.features.files.index import Change
 from trio_moon.features.files.library import Library
-from trio_moon.features.files.parameters import Archive, FolderDeletion, FolderRequest, SomePath, Transfer, WholeRoot
-from trio_moon.features.files.places import Place, parse_place
+from trio_moon.features.files.metadata.scanner import MetadataScanner
+from trio_moon.features.files.parameters import (
+    Archive,
+    FolderDeletion,
+    FolderRequest,
+    GcodeFile,
+    SomePath,
+    Transfer,
+    WholeRoot,
+)
+from trio_moon.features.files.places import Place, parse_place, place_in
 from trio_moon.model.errors import BadParams, NotFound
 from trio_moon.rpc.binding import NoParams
 from trio_moon.rpc.caller import Caller
@@ -20,12 +29,13 @@ from trio_moon.rpc.replies import Download
 class FileCalls:
     """Lists, moves, copies, packs, deletes and hands out files."""
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, metadata: MetadataScanner) -> None:
         self._library = library
+        self._metadata = metadata
         self._roots = library.roots
         self._changes = library.changes
 
-    async def list(self, params: WholeRoot, caller: Caller) -> object:
+    async def list_files(self, params: WholeRoot, caller: Caller) -> object:
         return await self._library.on_disk(listing.list_files, self._roots, params.root)
 
     def roots(self, params: NoParams, caller: Caller) -> object:
@@ -37,11 +47,39 @@ class FileCalls:
 
     async def get_directory(self, params: FolderRequest, caller: Caller) -> object:
         place = parse_place(params.path)
-        listed: dict[str, object] = {**await self._library.on_disk(listing.list_folder, self._roots, place)}
-        listed["disk_usage"] = await self._library.on_disk(listing.disk_usage, self._roots, place)
+        listed = await self._library.on_disk(listing.list_folder, self._roots, place)
+        answer: dict[str, object] = {**listed}
+        answer["disk_usage"] = await self._library.on_disk(listing.disk_usage, self._roots, place)
+        if params.extended:
+            await self._add_metadata(place, listed["files"])
         writable = self._roots.get(place.root).writable
-        listed["root_info"] = {"name": place.root, "permissions": "rw" if writable else "r"}
-        return listed
+        answer["root_info"] = {"name": place.root, "permissions": "rw" if writable else "r"}
+        return answer
+
+    async def _add_metadata(self, folder: Place, files: list[dict[str, object]]) -> None:
+        known = await self._metadata.in_folder(folder)
+        for file in files:
+            kept = known.get((folder / str(file["filename"])).path)
+            if kept is not None and kept.size == file["size"]:
+                file.update({**kept.as_wire(), **file})
+
+    async def metadata(self, params: GcodeFile, caller: Caller) -> object:
+        return (await self._metadata.get(place_in("gcodes", params.filename))).as_wire()
+
+    async def metascan(self, params: GcodeFile, caller: Caller) -> object:
+        return (await self._metadata.scan(place_in("gcodes", params.filename))).as_wire()
+
+    async def thumbnails(self, params: GcodeFile, caller: Caller) -> object:
+        gcode = place_in("gcodes", params.filename)
+        kept = await self._metadata.get(gcode)
+        folder = "".join(f"{part}/" for part in gcode.parent.parts)
+        return [
+            {
+                **{key: thumbnail[key] for key in ("width", "height", "size")},
+                "thumbnail_path": f"{folder}{thumbnail['relative_path']}",
+            }
+            for thumbnail in kept.thumbnails()
+        ]
 
     async def post_directory(self, params: SomePath, caller: Caller) -> object:
         place = parse_place(params.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from urllib.parse import quote
 from trio_moon.features.files.index import Change
 from trio_moon.features.files.library import Library
 from trio_moon.features.files.listing import is_gcode
+from trio_moon.features.files.metadata.pictures import Picture, keep_pictures, whole_picture
 from trio_moon.features.files.places import Place, parse_parts
 from trio_moon.features.files.roots import disk_errors
 from trio_moon.features.files.staging import NEW_FILE
@@ -78,6 +80,7 @@ class Upload:
         self._file = -1
         self._size = 0
         self._hash: _Hash | None = None
+        self._picture: Picture | None = None
 
     def add_field(self, name: str, value: str) -> None:
         if len(value) > LONGEST_FIELD:
@@ -129,6 +132,8 @@ class Upload:
             if new_folder is not None:
                 await library.tell(Change("create_dir", new_folder))
             await library.on_disk(library.staging.publish, path, place)
+            if self._picture is not None:
+                await library.on_disk(keep_pictures, library.roots, place, [self._picture])
             told = await library.tell(Change("create_file", place))
         await library.on_disk(self.abandon)
         outcome = Outcome()
@@ -152,7 +157,10 @@ class Upload:
         if place.root == "gcodes" and place.name.lower().endswith(".ufp"):
             model = self._stage("gcodes")
             with disk_errors(str(place)):
-                unpack_ufp(path, model, largest=self._desk.largest)
+                picture = unpack_ufp(path, model, largest=self._desk.largest)
+            if picture is not None:
+                with contextlib.suppress(ValueError):
+                    self._picture = whole_picture(picture)
             return model, place.parent / (place.name[: -len("ufp")] + "gcode")
         return path, place
 

@@ -1,0 +1,121 @@
+"""Metadata in the store, by path, valid for one size and time of change."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from trio_moon.features.files.metadata.extract import Metadata
+from trio_moon.kit.json_codec import decode, encode
+from trio_moon.store.database import Database
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is known of one file, perhaps of an older state of it."""
+
+    path: str
+    size: int
+    modified_ns: int
+    found: Metadata
+    job_id: str | None
+    print_start_time: float | None
+
+    def as_wire(self) -> dict[str, object]:
+        """As `server.files.metadata` tells it."""
+        return {
+            **self.found,
+            "print_start_time": self.print_start_time,
+            "job_id": self.job_id,
+            "filename": self.path,
+        }
+
+    def thumbnails(self) -> list[dict[str, object]]:
+        thumbnails = self.found.get("thumbnails", [])
+        return thumbnails if isinstance(thumbnails, list) else []
+
+
+_COLUMNS = "path, size, modified_ns, found, job_id, print_start_time"
+_BELOW = "(path = ? OR substr(path, 1, length(?) + 1) = ? || '/')"
+
+
+class MetadataCache:
+    """The table of what was found in files."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, path: str) -> Kept | None:
+        query = f"SELECT {_COLUMNS} FROM file_metadata WHERE path = ?"
+        row = await self._database.read(lambda c: c.execute(query, (path,)).fetchone())
+        return _kept(row) if row else None
+
+    async def in_folder(self, folder: str) -> dict[str, Kept]:
+        """What is known of the files in one folder, by path."""
+        query = f"SELECT {_COLUMNS} FROM file_metadata WHERE folder = ?"
+        rows = await self._database.read(lambda c: c.execute(query, (folder,)).fetchall())
+        return {row[0]: _kept(row) for row in rows}
+
+    async def states(self) -> dict[str, tuple[int, int]]:
+        """Size and time of change of everything that is known, by path."""
+        query = "SELECT path, size, modified_ns FROM file_metadata"
+        rows = await self._database.read(lambda c: c.execute(query).fetchall())
+        return {path: (size, modified_ns) for path, size, modified_ns in rows}
+
+    async def put(self, path: str, found: Metadata, modified_ns: int) -> Kept:
+        """Keep what was found in a file; what is known of its prints stays."""
+        values = (path, _folder(path), found["size"], modified_ns, encode(found))
+
+        def write(connection: sqlite3.Connection) -> Kept:
+            connection.execute(
+                "INSERT INTO file_metadata (path, folder, size, modified_ns, found) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT (path) DO UPDATE SET size = excluded.size, modified_ns = excluded.modified_ns,"
+                " found = excluded.found",
+                values,
+            )
+            return _kept(connection.execute(f"SELECT {_COLUMNS} FROM file_metadata WHERE path = ?", (path,)).fetchone())
+
+        return await self._database.write(write)
+
+    async def move(self, source: str, dest: str) -> None:
+        """A file or folder has another name; what is known goes along, over what was known there.
+
+        A single file will be read anew, for its pictures are named after it.
+        """
+
+        def write(connection: sqlite3.Connection) -> None:
+            rows = connection.execute(f"SELECT path FROM file_metadata WHERE {_BELOW}", (source,) * 3).fetchall()
+            for (path,) in rows:
+                moved = dest + path[len(source) :]
+                connection.execute(
+                    "UPDATE OR REPLACE file_metadata SET path = ?1, folder = ?2,"
+                    " modified_ns = CASE WHEN path = ?4 THEN 0 ELSE modified_ns END WHERE path = ?3",
+                    (moved, _folder(moved), path, source),
+                )
+
+        await self._database.write(write)
+
+    async def forget(self, path: str) -> list[Kept]:
+        """A file or folder has gone; returns what was known."""
+
+        def write(connection: sqlite3.Connection) -> list[Kept]:
+            rows = connection.execute(f"SELECT {_COLUMNS} FROM file_metadata WHERE {_BELOW}", (path,) * 3).fetchall()
+            connection.execute(f"DELETE FROM file_metadata WHERE {_BELOW}", (path,) * 3)
+            return [_kept(row) for row in rows]
+
+        return await self._database.write(write)
+
+    async def note_print(self, path: str, job_id: str, print_start_time: float) -> bool:
+        """Remember a file's last print; whether the file is known."""
+        query = "UPDATE file_metadata SET job_id = ?, print_start_time = ? WHERE path = ?"
+        return await self._database.write(lambda c: c.execute(query, (job_id, print_start_time, path)).rowcount > 0)
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _kept(row: tuple[str, int, int, bytes, str | None, float | None]) -> Kept:
+    path, size, modified_ns, found, job_id, print_start_time = row
+    decoded = decode(found)
+    return Kept(path, size, modified_ns, decoded if isinstance(decoded, dict) else {}, job_id, print_start_time)
