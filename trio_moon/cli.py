@@ -29,6 +29,7 @@ OK, FAILED, USAGE = 0, 1, 2
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line; `trio-moon -d DIR` alone means `run`. Ends the program with status 2 on a mistake."""
     parser = argparse.ArgumentParser(prog="trio-moon", description="A host service for headless Klipper printers.")
+    parser.add_argument("--version", action="version", version=f"trio-moon {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="{" + ",".join(COMMANDS) + "}")
     place = argparse.ArgumentParser(add_help=False)
     place.add_argument(
@@ -46,7 +47,7 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     commands.add_parser("methods", parents=[place], help="list every method of the API")
     commands.add_parser("version", help="print the version")
     words = list(argv)
-    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
+    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
         words.insert(0, "run")
     return parser.parse_args(words)
 

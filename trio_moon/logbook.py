@@ -21,6 +21,7 @@ class Logbook:
         self._level = logging.DEBUG if debug else logging.INFO
         self._handler: logging.Handler | None = None
         self._listener: logging.handlers.QueueListener | None = None
+        self._replaced: list[logging.Handler] = []
 
     def open(self) -> None:
         """Begin to write. OSError when the file can't be created."""
@@ -30,6 +31,7 @@ class Logbook:
         self._listener = logging.handlers.QueueListener(records, self._handler)
         self._listener.start()
         root = logging.getLogger()
+        self._replaced = root.handlers[:]
         root.handlers[:] = [logging.handlers.QueueHandler(records)]
         root.setLevel(self._level)
         for chatty in (
@@ -78,6 +80,7 @@ class Logbook:
     def close(self) -> None:
         """Write what is waiting and stop."""
         if self._listener is not None:
+            logging.getLogger().handlers[:] = self._replaced
             self._listener.stop()
         if self._handler is not None:
             self._handler.close()

@@ -114,3 +114,16 @@ async def test_a_configuration_that_is_not_there_is_said(tmp_path: Path) -> None
         await process.start()
     assert process.status == 1
     process.clean_up()
+
+
+async def test_a_restart_by_the_api_begins_the_program_anew(process: Process) -> None:
+    client = await process.start()
+    pid = process.pid
+    answer = await client.post("/server/restart")
+    assert answer.json() == {"result": "ok"}
+    with trio.fail_after(20):
+        while process.log.read_text().count("listening on http") < 2:
+            await trio.sleep(0.05)
+    assert process.pid == pid
+    assert process.status is None
+    assert await process.end() < 2
