@@ -30,6 +30,9 @@ from trio_moon.features.files import Files, FilesSettings
 from trio_moon.features.machine import Machine, MachineSettings, ProcStats, machine_endpoints, proc_stats_endpoints
 from trio_moon.features.server import ConsoleStore, DataStoreSettings, Server, Surroundings, TemperatureStore
 from trio_moon.features.server import endpoints as server_endpoints
+from trio_moon.features.spoolman import SCHEMA as SPOOLMAN_SCHEMA
+from trio_moon.features.spoolman import Spoolman, SpoolmanSettings
+from trio_moon.features.spoolman import endpoints as spoolman_endpoints
 from trio_moon.features.webcams import Webcam, Webcams
 from trio_moon.features.webcams import endpoints as webcams_endpoints
 from trio_moon.kit.notices import Notices
@@ -51,7 +54,7 @@ from trio_moon.web.settings import FrontSettings
 
 logger = logging.getLogger(__name__)
 
-SCHEMAS = (NAMESPACES_SCHEMA, FILES_SCHEMA)
+SCHEMAS = (NAMESPACES_SCHEMA, FILES_SCHEMA, SPOOLMAN_SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -234,12 +237,23 @@ def _webcams(ground: Ground) -> Room:
     return Room("webcam", webcams_endpoints(webcams), {"webcams": webcams})
 
 
+def _spoolman(ground: Ground) -> Room | None:
+    settings = ground.document.settings_or_none("spoolman", SpoolmanSettings.from_section)
+    if settings is None:
+        return None
+    klippy_socket = _klippy_address(ground.document.section_or_empty("server"), ground.paths)
+    spoolman = Spoolman(settings, ground.printer, ground.database, ground.audience, klippy_socket)
+    ground.notices.add_source(spoolman.warnings)
+    return Room("spoolman", spoolman_endpoints(spoolman), {"spoolman": spoolman})
+
+
 _ROOMS: tuple[Callable[[Ground], Room | None], ...] = (
     _server,
     _machine,
     _proc_stats,
     _database,
     _webcams,
+    _spoolman,
 )
 
 

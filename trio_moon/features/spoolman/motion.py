@@ -74,6 +74,7 @@ class FilamentMeter:
         self._wanted_source = source
         self._measuring = False
         self._waiting_to_begin = False
+        self._begun = trio.Event()
         self._began_anew = False
         self._listening: set[str] = set()
         self.source = "position" if source == "position" else "motion"
@@ -109,13 +110,11 @@ class FilamentMeter:
 
     async def moment(self) -> Moment | None:
         """Where the printer stands now; None when it can't tell."""
-        if not self._measuring:
-            return None
-        with trio.move_on_after(QUERY_TIMEOUT):
-            try:
+        with trio.move_on_after(QUERY_TIMEOUT), suppress(PeerError):
+            if self._waiting_to_begin:
+                await self._begun.wait()
+            if self._measuring:
                 return await self._query()
-            except PeerError:
-                pass
         return None
 
     async def _query(self) -> Moment | None:
@@ -133,6 +132,8 @@ class FilamentMeter:
                 self._enter_session(moment)
                 await self._choose_source()
                 self._waiting_to_begin = False
+                self._begun.set()
+                self._begun = trio.Event()
         except PeerError as error:
             logger.info("filament can't be measured yet: %s", error)
 
