@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable
 
 import trio
 
 from trio_moon.kit.json_codec import Raw, decode
-from trio_moon.model.errors import KlippyAway, KlippyRefused, MoonError, PeerTimeout
+from trio_moon.kit.pending import Pending
+from trio_moon.model.errors import KlippyAway, KlippyRefused, PeerTimeout
 from trio_moon.printer.codec import ABSENT, Message, render
 
 CALL_TIMEOUT = 30.0
 """Seconds for calls that Klipper answers from memory. Calls that move the printer have no deadline."""
-
-
-class _Waiting:
-    def __init__(self) -> None:
-        self.done = trio.Event()
-        self.result = ABSENT
-        self.error: MoonError | None = None
-
-    def fail(self, error: MoonError) -> None:
-        self.error = error
-        self.done.set()
 
 
 class Calls:
@@ -33,7 +22,8 @@ class Calls:
     def __init__(self, away_because: Callable[[], str]) -> None:
         self._away_because = away_because
         self._ids = itertools.count(1)
-        self._waiting: dict[int, _Waiting] = {}
+        self._waiting: dict[int, Pending[Raw]] = {}
+        self._deadlines: dict[int, tuple[float, str]] = {}
         self._send: Callable[[bytes], None] | None = None
 
     @property
@@ -49,41 +39,57 @@ class Calls:
         """Everybody who waits gets KlippyAway, and new requests too."""
         self._send = None
         waiting, self._waiting = self._waiting, {}
-        for slot in waiting.values():
-            slot.fail(KlippyAway(f"Klipper went away: {reason}"))
+        self._deadlines.clear()
+        for pending in waiting.values():
+            pending.fail(KlippyAway(f"Klipper went away: {reason}"))
 
-    async def request(self, method: str, params: object = None, *, deadline: float | None = CALL_TIMEOUT) -> Raw:
-        """Ask Klipper and return its result as undecoded JSON.
+    def begin(self, method: str, params: object = None, *, deadline: float = CALL_TIMEOUT) -> Pending[Raw]:
+        """Ask Klipper; its result will come as undecoded JSON.
 
-        Raises KlippyAway (not connected, or lost meanwhile), KlippyRefused with Klipper's own text, PeerTimeout.
-        A cancelled caller leaves; Klipper's late answer is then dropped.
+        Raises KlippyAway when Klipper isn't connected. The answer may fail with KlippyAway (lost meanwhile),
+        KlippyRefused with Klipper's own text, or PeerTimeout.
         """
+        return self._begin(next(self._ids), method, params, deadline)
+
+    def _begin(self, call_id: int, method: str, params: object, deadline: float | None) -> Pending[Raw]:
         if self._send is None:
             raise KlippyAway(f"Klipper is not connected: {self._away_because()}")
+        self._send(render(method, params or {}, call_id))
+        pending = self._waiting[call_id] = Pending[Raw]()
+        if deadline is not None:
+            self._deadlines[call_id] = (trio.current_time() + deadline, method)
+        return pending
+
+    async def request(self, method: str, params: object = None, *, deadline: float | None = CALL_TIMEOUT) -> Raw:
+        """Ask Klipper and wait for its result. A cancelled caller leaves; Klipper's late answer is then dropped."""
         call_id = next(self._ids)
-        slot = self._waiting[call_id] = _Waiting()
         try:
-            self._send(render(method, params or {}, call_id))
-            with trio.move_on_after(math.inf if deadline is None else deadline):
-                await slot.done.wait()
-            if slot.error is not None:
-                raise slot.error
-            if not slot.done.is_set():
-                raise PeerTimeout(f"Klipper did not answer {method} within {deadline:g} s")
-            return slot.result
+            return await self._begin(call_id, method, params, deadline)
         finally:
-            self._waiting.pop(call_id, None)
+            self._forget(call_id)
+
+    def _forget(self, call_id: int) -> Pending[Raw] | None:
+        self._deadlines.pop(call_id, None)
+        return self._waiting.pop(call_id, None)
+
+    async def watch_deadlines(self) -> None:
+        """Give up, once a second, what Klipper hasn't answered in time: cheaper than a timer for each request."""
+        while True:
+            await trio.sleep(1)
+            now = trio.current_time()
+            for call_id, (deadline, method) in tuple(self._deadlines.items()):
+                if deadline <= now and (pending := self._forget(call_id)) is not None:
+                    pending.fail(PeerTimeout(f"Klipper did not answer {method} in time"))
 
     def settle(self, message: Message) -> None:
         """Hand an answer to whoever waits for it."""
-        slot = self._waiting.get(message.id) if message.id is not None else None
-        if slot is None:
+        pending = self._forget(message.id) if message.id is not None else None
+        if pending is None:
             return
         if message.error != ABSENT:
-            slot.fail(KlippyRefused(refusal(decode(message.error))))
-            return
-        slot.result = message.result
-        slot.done.set()
+            pending.fail(KlippyRefused(refusal(decode(message.error))))
+        else:
+            pending.settle(message.result)
 
 
 def refusal(error: object) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from trio_moon.kit.json_codec import Raw
+from trio_moon.kit.pending import Pending
 from trio_moon.model.errors import BadParams, KlippyAway
 from trio_moon.printer.calls import CALL_TIMEOUT
 from trio_moon.printer.printer import Printer
@@ -60,11 +61,11 @@ def endpoints(printer: Printer) -> tuple[Endpoint, ...]:
     """The table of `printer.*`."""
     calls = PrinterCalls(printer)
     return (
-        Endpoint("/printer/info", NoParams, GET=calls.plain("info", CALL_TIMEOUT)),
+        Endpoint("/printer/info", NoParams, GET=calls.prompt("info")),
         Endpoint("/printer/emergency_stop", NoParams, POST=calls.plain("emergency_stop", CALL_TIMEOUT)),
         Endpoint("/printer/restart", NoParams, POST=calls.plain("gcode/restart")),
         Endpoint("/printer/firmware_restart", NoParams, POST=calls.plain("gcode/firmware_restart")),
-        Endpoint("/printer/objects/list", NoParams, GET=calls.plain("objects/list", CALL_TIMEOUT)),
+        Endpoint("/printer/objects/list", NoParams, GET=calls.prompt("objects/list")),
         Endpoint(
             "/printer/objects/query",
             Objects,
@@ -81,7 +82,7 @@ def endpoints(printer: Printer) -> tuple[Endpoint, ...]:
         ),
         Endpoint("/printer/query_endstops/status", NoParams, GET=calls.plain("query_endstops/status")),
         Endpoint("/printer/gcode/script", Script, POST=calls.script),
-        Endpoint("/printer/gcode/help", NoParams, GET=calls.plain("gcode/help", CALL_TIMEOUT)),
+        Endpoint("/printer/gcode/help", NoParams, GET=calls.prompt("gcode/help")),
         Endpoint("/printer/print/start", PrintStart, POST=calls.start_print),
         Endpoint("/printer/print/pause", NoParams, POST=calls.plain("pause_resume/pause")),
         Endpoint("/printer/print/resume", NoParams, POST=calls.plain("pause_resume/resume")),
@@ -103,8 +104,12 @@ class PrinterCalls:
 
         return handler
 
-    async def query(self, params: Objects, caller: Caller) -> Raw:
-        return await self._printer.request("objects/query", {"objects": as_wire(params.wanted)})
+    def prompt(self, request: str) -> Callable[[NoParams, Caller], Pending[Raw]]:
+        """The same for what Klipper answers from memory."""
+        return lambda params, caller: self._printer.begin(request)
+
+    def query(self, params: Objects, caller: Caller) -> Pending[Raw]:
+        return self._printer.begin("objects/query", {"objects": as_wire(params.wanted)})
 
     async def subscribe(self, params: Objects, caller: Caller) -> object:
         if caller.session is None:

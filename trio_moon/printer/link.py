@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import socket
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,38 +19,58 @@ logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = 5.0
 MAX_UNSENT = 2048
-READ_BYTES = 256 * 1024
+READ_BYTES = 64 * 1024
 
 
 class KlippyLink:
-    """A connected socket with its outgoing queue."""
+    """A connected socket. What Klipper doesn't read at once waits in a bounded queue."""
 
-    def __init__(self, stream: trio.SocketStream) -> None:
-        self._stream = stream
-        # bounded by MAX_UNSENT: beyond it Klipper doesn't read, and callers are told so
-        self._send_out, self._receive_out = trio.open_memory_channel[bytes](MAX_UNSENT)
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._unsent: deque[bytes] = deque()
+        self._some_unsent = trio.Event()
+        self._ended = False
 
     @property
     def unsent(self) -> int:
         """Requests that Klipper hasn't read yet."""
-        return self._send_out.statistics().current_buffer_used
+        return len(self._unsent)
 
     def send(self, frame: bytes) -> None:
-        """Queue a frame; KlippyAway when Klipper has stopped reading."""
+        """Send a frame, or queue it; KlippyAway when Klipper has stopped reading."""
+        if self._ended:
+            raise KlippyAway("the connection to Klipper has ended")
+        if len(self._unsent) >= MAX_UNSENT:
+            raise KlippyAway("Klipper is not reading its socket")
+        if not self._unsent:
+            sent = self._send_now(frame)
+            if sent == len(frame):
+                return
+            frame = frame[sent:]
+        self._unsent.append(frame)
+        self._some_unsent.set()
+
+    def _send_now(self, frame: bytes) -> int:
         try:
-            self._send_out.send_nowait(frame)
-        except trio.WouldBlock:
-            raise KlippyAway("Klipper is not reading its socket") from None
-        except trio.ClosedResourceError:
-            raise KlippyAway("the connection to Klipper has ended") from None
+            return self._sock.send(frame)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            return len(frame)  # the reader sees the end too, and says why
 
     async def write_all(self) -> None:
-        """Write what is queued until cancelled."""
-        async for frame in self._receive_out:
-            try:
-                await self._stream.send_all(frame)
-            except trio.BrokenResourceError:
-                return  # the reader sees the end too, and says why
+        """Write what had to be queued, until cancelled."""
+        while True:
+            await self._some_unsent.wait()
+            while self._unsent:
+                await trio.lowlevel.wait_writable(self._sock)
+                frame = self._unsent[0]
+                sent = self._send_now(frame)
+                if sent < len(frame):
+                    self._unsent[0] = frame[sent:]
+                else:
+                    self._unsent.popleft()
+            self._some_unsent = trio.Event()
 
     async def read_all(self, handle: Callable[[Message], None]) -> None:
         """Hand every message to `handle` until the connection ends, which raises PeerLost.
@@ -58,13 +80,7 @@ class KlippyLink:
         splitter = FrameSplitter(MAX_FRAME_BYTES)
         skipped = False
         while True:
-            try:
-                data = await self._stream.receive_some(READ_BYTES)
-            except trio.BrokenResourceError as error:
-                raise PeerLost(f"the connection broke: {error.__cause__ or error}") from None
-            if not data:
-                raise PeerLost("Klipper closed the connection")
-            for frame in splitter.feed(bytes(data)):
+            for frame in splitter.feed(await self._receive()):
                 try:
                     message = parse(frame)
                 except BadFrame as error:
@@ -74,20 +90,50 @@ class KlippyLink:
                     continue
                 handle(message)
 
-    async def close(self) -> None:
-        self._send_out.close()
-        with trio.CancelScope(shield=True):  # closing a unix socket doesn't wait
-            await self._stream.aclose()
+    async def _receive(self) -> bytes:
+        while True:
+            await trio.lowlevel.wait_readable(self._sock)
+            try:
+                data = self._sock.recv(READ_BYTES)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise PeerLost(f"the connection broke: {error.strerror or error}") from None
+            if not data:
+                raise PeerLost("Klipper closed the connection")
+            return data
+
+    def close(self) -> None:
+        self._ended = True
+        trio.lowlevel.notify_closing(self._sock)
+        self._sock.close()
 
 
 async def open_link(path: Path) -> KlippyLink:
     """Connect to Klipper's socket; PeerLost with the reason if that fails."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        sock.setblocking(False)
         with trio.fail_after(CONNECT_TIMEOUT):
-            return KlippyLink(await trio.open_unix_socket(path))
-    except FileNotFoundError:
-        raise PeerLost(f"there is no socket at {path}: is Klipper running?") from None
-    except trio.TooSlowError:
-        raise PeerLost(f"{path} doesn't accept connections") from None
-    except OSError as error:
-        raise PeerLost(f"{path}: {error.strerror or error}") from None
+            await _connect(sock, path)
+    except BaseException as error:
+        sock.close()
+        if isinstance(error, FileNotFoundError):
+            raise PeerLost(f"there is no socket at {path}: is Klipper running?") from None
+        if isinstance(error, trio.TooSlowError):
+            raise PeerLost(f"{path} doesn't accept connections") from None
+        if isinstance(error, OSError):
+            raise PeerLost(f"{path}: {error.strerror or error}") from None
+        raise
+    return KlippyLink(sock)
+
+
+async def _connect(sock: socket.socket, path: Path) -> None:
+    """A unix socket connects at once; one whose queue is full says EAGAIN, and wants to be asked again."""
+    while True:
+        try:
+            sock.connect(str(path))
+        except BlockingIOError:
+            await trio.sleep(0.05)
+        else:
+            return

@@ -12,6 +12,7 @@ import trio
 from trio_moon import __version__
 from trio_moon.kit.connect import LinkState, Pauses, PeerLost, keep_connected
 from trio_moon.kit.json_codec import Raw, decode
+from trio_moon.kit.pending import Pending
 from trio_moon.kit.status_box import Status
 from trio_moon.kit.topics import Topic
 from trio_moon.model.errors import BadParams, KlippyAway, MoonError, PeerError
@@ -112,6 +113,10 @@ class Printer:
         """Ask Klipper (`objects/query` …); the result is undecoded JSON. See Calls.request for the errors."""
         return await self._calls.request(method, params, deadline=deadline)
 
+    def begin(self, method: str, params: object = None, *, deadline: float = CALL_TIMEOUT) -> Pending[Raw]:
+        """Ask Klipper without waiting; see Calls.begin."""
+        return self._calls.begin(method, params, deadline=deadline)
+
     async def ask(self, method: str, params: object = None, *, deadline: float | None = CALL_TIMEOUT) -> Params:
         """Ask Klipper and decode its answer, which must be an object."""
         value = decode(await self.request(method, params, deadline=deadline))
@@ -180,13 +185,14 @@ class Printer:
             async with trio.open_nursery() as nursery:
                 self._calls.connect(link.send)
                 nursery.start_soon(link.write_all)
+                nursery.start_soon(self._calls.watch_deadlines)
                 nursery.start_soon(self._accompany, connected)
                 await link.read_all(self._handle)
         except* PeerLost as lost:
             reason = str(lost.exceptions[0])
         finally:
             self._leave(reason)
-            await link.close()
+            link.close()
         raise PeerLost(reason)
 
     def _leave(self, reason: str) -> None:

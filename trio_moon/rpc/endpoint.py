@@ -7,12 +7,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from trio_moon.kit.pending import Pending
 from trio_moon.rpc.binding import Arguments, binder
 from trio_moon.rpc.caller import Caller, Transport
 from trio_moon.rpc.replies import Receive
 
 Handler = Callable[[Any, Caller], object | Awaitable[object]]
-"""Takes the parameters and the caller. A plain function answers at once; an `async def` may wait."""
+"""Takes the parameters and the caller. A plain function answers at once, or promises by a `Pending`;
+an `async def` may wait."""
 
 VERBS = ("GET", "POST", "DELETE")
 
@@ -61,7 +63,7 @@ class Method:
     async def __call__(self, arguments: Arguments, caller: Caller) -> object:
         """Bind and call. Raises MoonError for whatever the caller should be told."""
         value = self.handler(self.bind(arguments), caller)
-        return await value if self.waits else value  # type: ignore[misc]
+        return await value if self.waits or isinstance(value, Pending) else value  # type: ignore[misc]
 
 
 def methods_of(endpoint: Endpoint) -> list[Method]:

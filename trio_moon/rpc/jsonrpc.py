@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import trio
 
 from trio_moon.kit.json_codec import NotJson, decode, encode
+from trio_moon.kit.pending import Pending
 from trio_moon.model.errors import MoonError
 from trio_moon.rpc import error_codes
 from trio_moon.rpc.arguments import json_name
@@ -24,6 +26,32 @@ Answer = bytes | None
 
 Later = Callable[[], Awaitable[Answer]]
 """The rest of a call that has to wait for something."""
+
+
+class Promised:
+    """A Later that needs no task: `then` hands the answer over when it comes."""
+
+    def __init__(self, pending: Pending[object], call_id: object, name: str, *, wanted: bool) -> None:
+        self._pending = pending
+        self._call_id = call_id
+        self._name = name
+        self._wanted = wanted
+
+    async def __call__(self) -> Answer:
+        with suppress(MoonError):
+            await self._pending
+        return self._answer()
+
+    def then(self, tell: Callable[[Answer], None]) -> None:
+        """Call `tell`, which doesn't wait, once."""
+        self._pending.then(lambda: tell(self._answer()))
+
+    def _answer(self) -> Answer:
+        try:
+            value = self._pending.result()
+            return _result(self._call_id, value) if self._wanted else None
+        except Exception as error:
+            return _failure(self._call_id, self._name, error)
 
 
 class JsonRpc:
@@ -95,6 +123,8 @@ class JsonRpc:
             permit(method, caller)
             if not method.waits:
                 value = method.handler(method.bind(params), caller)
+                if isinstance(value, Pending):
+                    return Promised(value, call_id, name, wanted=wanted)
                 return _result(call_id, value) if wanted else None
         except Exception as error:
             return _failure(call_id, name, error)

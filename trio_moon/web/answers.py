@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from trio_moon.kit.json_codec import encode
+from trio_moon.kit.pending import Pending
 from trio_moon.model.errors import BadParams, MoonError, TooLarge, Unauthorized, UnknownMethod, WrongVerb
 from trio_moon.rpc.arguments import parse_body, parse_query
 from trio_moon.rpc.caller import Caller, Transport
@@ -113,7 +114,10 @@ class Call:
                 return self._begin_jsonrpc(body)
             arguments = self._arguments(body)
             if not self._method.waits:
-                return self.success(self._method.handler(self._method.bind(arguments), self.caller))
+                value = self._method.handler(self._method.bind(arguments), self.caller)
+                if isinstance(value, Pending):
+                    return partial(self._finish_pending, value)
+                return self.success(value)
         except Exception as error:
             return self.refusal(error)
         return partial(self._finish, self._method, arguments)
@@ -121,6 +125,12 @@ class Call:
     async def _finish(self, method: Method, arguments: dict[str, object]) -> Answer:
         try:
             return self.success(await method(arguments, self.caller))
+        except Exception as error:
+            return self.refusal(error)
+
+    async def _finish_pending(self, pending: Pending[object]) -> Answer:
+        try:
+            return self.success(await pending)
         except Exception as error:
             return self.refusal(error)
 

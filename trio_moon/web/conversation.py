@@ -7,7 +7,7 @@ from collections.abc import Callable
 import trio
 
 from trio_moon.rpc.caller import Caller
-from trio_moon.rpc.jsonrpc import JsonRpc, Later
+from trio_moon.rpc.jsonrpc import Answer, JsonRpc, Later, Promised
 from trio_moon.web.outlet import Outlet
 
 
@@ -47,7 +47,10 @@ class Conversation:
                     outlet.corked.insert(place, self._framing(outcome))  # before the news that the call itself caused
                 elif outcome is not None:
                     self._waiting += 1
-                    self._nursery.start_soon(self._answer, outcome)
+                    if isinstance(outcome, Promised):
+                        outcome.then(self._tell)
+                    else:
+                        self._nursery.start_soon(self._answer, outcome)
                     if self._waiting >= self._most_waiting:
                         outlet.uncork()
                         await self._room()
@@ -63,10 +66,10 @@ class Conversation:
             await self._some_answered.wait()
 
     async def _answer(self, later: Later) -> None:
-        try:
-            answer = await later()
-        finally:
-            self._waiting -= 1
-            self._some_answered.set()
+        self._tell(await later())
+
+    def _tell(self, answer: Answer) -> None:
+        self._waiting -= 1
+        self._some_answered.set()
         if answer is not None:
             self._outlet.write(self._framing(answer))

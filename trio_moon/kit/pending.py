@@ -1,0 +1,67 @@
+"""A value that comes later: somebody may await it, or be called when it is there, without a task that waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any, Generic, TypeVar
+
+import trio
+
+T = TypeVar("T")
+
+
+class Pending(Generic[T]):
+    """Settled or failed exactly once, by whoever promised the value; later attempts are ignored."""
+
+    __slots__ = ("_event", "_listener", "_value", "error", "settled")
+
+    def __init__(self) -> None:
+        self.settled = False
+        self.error: Exception | None = None
+        self._value: T | None = None
+        self._listener: Callable[[], None] | None = None
+        self._event: trio.Event | None = None
+
+    def settle(self, value: T) -> None:
+        """The value is there."""
+        if not self.settled:
+            self._value = value
+            self._wake()
+
+    def fail(self, error: Exception) -> None:
+        """There won't be a value."""
+        if not self.settled:
+            self.error = error
+            self._wake()
+
+    def _wake(self) -> None:
+        self.settled = True
+        if self._event is not None:
+            self._event.set()
+        if self._listener is not None:
+            self._listener()
+
+    def then(self, listener: Callable[[], None]) -> None:
+        """Call `listener`, the only one, when it is settled. It runs where the value comes in: no waiting there."""
+        if self.settled:
+            listener()
+        else:
+            self._listener = listener
+
+    def result(self) -> T:
+        """The value; raises the error if there is none. Only when it is settled."""
+        assert self.settled
+        if self.error is not None:
+            raise self.error
+        return self._value  # type: ignore[return-value]
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self._wait().__await__()
+
+    async def _wait(self) -> T:
+        if self.settled:
+            await trio.lowlevel.checkpoint()
+        else:
+            self._event = self._event or trio.Event()
+            await self._event.wait()
+        return self.result()
