@@ -180,7 +180,11 @@ def _klippy_address(server: Section, paths: DataPaths) -> Path:
 
 def _files_settings(document: Document) -> FilesSettings:
     largest = document.section_or_empty("server").size_mib("max_upload_size", 1024, minimum=1)
-    return FilesSettings.from_section(document.section_or_empty("file_manager"), max_upload_bytes=largest)
+    settings = FilesSettings(max_upload_bytes=largest)
+    with document.guard("file_manager"):
+        section = document.section_or_empty("file_manager")
+        settings = FilesSettings.from_section(section, max_upload_bytes=largest)
+    return settings
 
 
 # --- the rooms: each function furnishes one, or returns None when it isn't configured

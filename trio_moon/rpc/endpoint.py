@@ -70,7 +70,7 @@ def methods_of(endpoint: Endpoint) -> list[Method]:
     """The methods that an endpoint declares."""
     handlers = {verb: handler for verb in (*VERBS, "CALL") if (handler := getattr(endpoint, verb)) is not None}
     if endpoint.upload is not None:
-        handlers.setdefault("POST", _upload_only)
+        handlers.setdefault("POST", upload_only)
     bind = binder(endpoint.params)
     return [
         Method(
@@ -86,7 +86,8 @@ def methods_of(endpoint: Endpoint) -> list[Method]:
     ]
 
 
-def _upload_only(params: object, caller: Caller) -> object:
+def upload_only(params: object, caller: Caller) -> object:
+    """Stands for POST on a path that takes nothing but uploads."""
     raise TypeError("an upload is received by the front, not called")
 
 

@@ -13,7 +13,7 @@ from trio_moon.kit.pending import Pending
 from trio_moon.model.errors import BadParams, MoonError, TooLarge, Unauthorized, UnknownMethod, WrongVerb
 from trio_moon.rpc.arguments import parse_body, parse_query
 from trio_moon.rpc.caller import Caller, Transport
-from trio_moon.rpc.endpoint import Method
+from trio_moon.rpc.endpoint import Method, upload_only
 from trio_moon.rpc.error_codes import INTERNAL_ERROR, INTERNAL_MESSAGE, http_status
 from trio_moon.rpc.jsonrpc import JsonRpc
 from trio_moon.rpc.registry import Registry, permit
@@ -140,7 +140,7 @@ class Call:
         if body:
             content_type = head.headers.get("content-type", "")
             assert self._method is not None
-            if self._method.endpoint.upload is not None and self._method.verb == "POST" and not self.is_upload:
+            if self._method.handler is upload_only and not self.is_upload:
                 raise BadParams("an upload must be sent as multipart/form-data")
             if content_type[:20].lower().startswith("multipart/form-data"):
                 arguments.update(parse_fields(content_type, body))
@@ -178,10 +178,12 @@ class Answers:
         *,
         pages: Pages,
         max_upload_size: int = 1 << 30,
+        prefix: str = "",
     ) -> None:
         self._registry = registry
         self._doorkeeper = doorkeeper
         self._pages = pages
+        self._prefix = prefix
         self.jsonrpc = jsonrpc
         self.max_upload_size = max_upload_size
 
@@ -227,6 +229,9 @@ class Answers:
             return _file_answer(head, value, {})
         if isinstance(value, Reply):
             status, headers, value = value.status, value.headers, value.value
+            if headers.get("Location", "").startswith("/") and "host" in head.headers:  # slicers want whole addresses
+                base = f"{'https' if head.secure else 'http'}://{head.headers['host']}{self._prefix}"
+                headers = {**headers, "Location": base + headers["Location"]}
         if status == 204:
             return Answer(204, headers=headers or {})
         return Answer(status, encode({"result": value} if method.endpoint.wrapped else value), headers=headers or {})

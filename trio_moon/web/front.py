@@ -63,7 +63,12 @@ class Front:
         limits = settings.limits
         budget = Budget(limits.incomplete_bytes)
         self._answers = Answers(
-            registry, jsonrpc, doorkeeper, pages=Pages(page), max_upload_size=settings.max_upload_size
+            registry,
+            jsonrpc,
+            doorkeeper,
+            pages=Pages(page),
+            max_upload_size=settings.max_upload_size,
+            prefix=settings.route_prefix,
         )
         self._sessions = Sessions(
             jsonrpc,
