@@ -2,6 +2,7 @@
 
     run_app                     an arrow of time: what is opened first is closed last
     ├─ ground   store           SQLite behind one worker thread
+    │           jobs            what becomes of the present print
     │           klipper         connect, identify, subscribe, read for ever
     ├─ rooms    …               what `_ROOMS` lists: one function each, below
     └─ front    web             HTTP, websockets and the unix socket
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +22,7 @@ import trio
 
 from trio_moon import __version__
 from trio_moon.config.document import Document
+from trio_moon.config.renderer import Renderer
 from trio_moon.config.section import Section
 from trio_moon.features.access import Access, AccessSettings
 from trio_moon.features.access import endpoints as access_endpoints
@@ -28,19 +31,22 @@ from trio_moon.features.database import endpoints as database_endpoints
 from trio_moon.features.files import SCHEMA as FILES_SCHEMA
 from trio_moon.features.files import Files, FilesSettings
 from trio_moon.features.machine import Machine, MachineSettings, ProcStats, machine_endpoints, proc_stats_endpoints
+from trio_moon.features.notifiers import SCHEMA as NOTIFIERS_SCHEMA
+from trio_moon.features.notifiers import AppriseCourier, Composer, Notifier, Notifiers, Pictures, Undelivered
+from trio_moon.features.notifiers import endpoints as notifiers_endpoints
+from trio_moon.features.notifiers import read_settings as read_notifiers
 from trio_moon.features.server import ConsoleStore, DataStoreSettings, Server, Surroundings, TemperatureStore
 from trio_moon.features.server import endpoints as server_endpoints
-from trio_moon.features.spoolman import SCHEMA as SPOOLMAN_SCHEMA
-from trio_moon.features.spoolman import Spoolman, SpoolmanSettings
-from trio_moon.features.spoolman import endpoints as spoolman_endpoints
 from trio_moon.features.webcams import Webcam, Webcams
 from trio_moon.features.webcams import endpoints as webcams_endpoints
 from trio_moon.kit.notices import Notices
 from trio_moon.kit.supervise import Service, Supervisor
 from trio_moon.logbook import Logbook
+from trio_moon.model.errors import NotFound
 from trio_moon.model.paths import DataPaths
 from trio_moon.printer.endpoints import PrinterCalls
 from trio_moon.printer.endpoints import endpoints as printer_endpoints
+from trio_moon.printer.job_tracker import JobTracker
 from trio_moon.printer.printer import Printer
 from trio_moon.rpc.audience import Audience
 from trio_moon.rpc.endpoint import Endpoint
@@ -54,7 +60,7 @@ from trio_moon.web.settings import FrontSettings
 
 logger = logging.getLogger(__name__)
 
-SCHEMAS = (NAMESPACES_SCHEMA, FILES_SCHEMA, SPOOLMAN_SCHEMA)
+SCHEMAS = (NAMESPACES_SCHEMA, FILES_SCHEMA, NOTIFIERS_SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,7 @@ class Ground:
     database: Database
     namespaces: Namespaces
     printer: Printer
+    jobs: JobTracker
     files: Files
     access: Access
     stop: StopSign
@@ -121,6 +128,7 @@ class App:
         self.database = Database(paths.database / "trio_moon.db", SCHEMAS)
         server = document.section_or_empty("server")
         self.printer = Printer(_klippy_address(server, paths), self.audience)
+        self.jobs = JobTracker(self.printer)
         files = Files(_files_settings(document), paths, self.printer, self.database, self.audience)
         namespaces = Namespaces(self.database)
         access = Access(
@@ -143,6 +151,7 @@ class App:
             database=self.database,
             namespaces=namespaces,
             printer=self.printer,
+            jobs=self.jobs,
             files=files,
             access=access,
             stop=self.stop,
@@ -241,14 +250,37 @@ def _webcams(ground: Ground) -> Room:
     return Room("webcam", webcams_endpoints(webcams), {"webcams": webcams})
 
 
-def _spoolman(ground: Ground) -> Room | None:
-    settings = ground.document.settings_or_none("spoolman", SpoolmanSettings.from_section)
-    if settings is None:
+def _notifiers(ground: Ground) -> Room | None:
+    configured = read_notifiers(ground.document)
+    if not configured:
         return None
-    klippy_socket = _klippy_address(ground.document.section_or_empty("server"), ground.paths)
-    spoolman = Spoolman(settings, ground.printer, ground.database, ground.audience, klippy_socket)
-    ground.notices.add_source(spoolman.warnings)
-    return Room("spoolman", spoolman_endpoints(spoolman), {"spoolman": spoolman})
+    renderer = Renderer()
+    pictures = Pictures(ground.paths.root, lambda name: _snapshot_url(ground, name))
+    undelivered = Undelivered(ground.database)
+    each = [
+        Notifier(
+            settings,
+            Composer(settings, renderer, pictures),
+            AppriseCourier(settings.name),
+            undelivered,
+            ground.notices,
+        )
+        for settings in configured
+    ]
+    room = Notifiers(each, ground.printer, ground.jobs, undelivered)
+    services: dict[str, Service] = {"templates": renderer, "notifiers": room}
+    services |= {f"notifier {notifier.name}": notifier for notifier in each}
+    return Room("notifier", notifiers_endpoints(room, debug=ground.options.debug), services)
+
+
+def _snapshot_url(ground: Ground, name: str) -> str | None:
+    """Where a camera's picture is fetched; None if there is no such camera."""
+    for room in ground.rooms:
+        webcams = room.services.get("webcams")
+        if isinstance(webcams, Webcams):
+            with suppress(NotFound):
+                return webcams.snapshot_url(name)
+    return None
 
 
 _ROOMS: tuple[Callable[[Ground], Room | None], ...] = (
@@ -257,7 +289,7 @@ _ROOMS: tuple[Callable[[Ground], Room | None], ...] = (
     _proc_stats,
     _database,
     _webcams,
-    _spoolman,
+    _notifiers,
 )
 
 
@@ -275,6 +307,7 @@ async def run_app(app: App, *, task_status: trio.TaskStatus[list[str]] = trio.TA
         logger.warning("%s", problem.as_line())
     async with trio.open_nursery() as ground:
         await ground.start(supervise, "ground", "store", app.database)
+        await ground.start(supervise, "ground", "jobs", app.jobs)
         async with trio.open_nursery() as rooms:
             for room in app.rooms:
                 for name, service in room.services.items():

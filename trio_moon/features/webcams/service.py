@@ -107,6 +107,11 @@ class Webcams:
     def _tell(self) -> None:
         self._audience.announce("notify_webcams_changed", {"webcams": self.listed()})
 
+    def snapshot_url(self, name: str) -> str | None:
+        """Where the picture of the camera of this name is fetched; NotFound for unknown names."""
+        webcam = self.find(None, name)
+        return urljoin(LOCAL_SITE, webcam.snapshot_url) if webcam.snapshot_url else None
+
     async def test(self, uid: str | None, name: str | None) -> dict[str, object]:
         """Where the camera's addresses lead, and whether its snapshot can be fetched."""
         webcam = self.find(uid, name)

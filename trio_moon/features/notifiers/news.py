@@ -1,0 +1,47 @@
+"""What a notifier is told, and what it makes of it: news become letters."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+REMOTE_ACTION = "remote_action"
+"""The event's name in templates when a macro calls `notify`, as in Moonraker."""
+
+
+@dataclass(frozen=True)
+class News:
+    """Something happened. `event_args` holds print_stats before and after where there are any; nobody changes them."""
+
+    event_name: str
+    event_args: tuple[dict[str, Any], ...] = ()
+    message: str = ""
+    at: float = field(default_factory=time.time)
+
+    def context(self) -> dict[str, object]:
+        """What templates see."""
+        return {"event_name": self.event_name, "event_args": list(self.event_args), "event_message": self.message}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A file that goes along with a letter."""
+
+    name: str
+    content_type: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A message as it will be sent, but for the address: that may hold passwords and is never stored."""
+
+    title: str
+    body: str
+    pictures: tuple[Picture, ...] = ()
+
+    @property
+    def blank(self) -> bool:
+        """Whether there is nothing to send: the templates' way of saying "not this time"."""
+        return not (self.title or self.body or self.pictures)

@@ -1,0 +1,205 @@
+"""Everything that can happen, told to every notifier that may care; and the calls of the API."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeVar
+
+import trio
+
+from trio_moon.features.notifiers.milestones import Milestones
+from trio_moon.features.notifiers.news import REMOTE_ACTION, News
+from trio_moon.features.notifiers.notifier import Notifier
+from trio_moon.features.notifiers.undelivered import Undelivered
+from trio_moon.kit.status_box import StatusView
+from trio_moon.kit.topics import Topic
+from trio_moon.model.errors import NotFound, TooMany
+from trio_moon.model.events import KlippyEvent, KlippyLost, KlippyReady, KlippyShutdown
+from trio_moon.model.job_state import JobEvent, thaw
+from trio_moon.printer.job_tracker import JobTracker
+from trio_moon.printer.printer import Printer
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+WARM_UP_AFTER = 2.0
+"""Seconds after the start until Apprise is loaded: the start itself is for Klipper and the frontends."""
+TEST_PAUSE = 5.0
+"""Seconds between two tests of one notifier."""
+SAMPLE_STATS: dict[str, object] = {
+    "filename": "",
+    "total_duration": 0.0,
+    "print_duration": 0.0,
+    "filament_used": 0.0,
+    "state": "standby",
+    "message": "",
+    "info": {"total_layer": None, "current_layer": None},
+}
+
+
+class Alert(Protocol):
+    """News of another room: `name` is an event that notifiers may name in `events`, `message` a sentence."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def message(self) -> str: ...
+
+
+class Notifiers:
+    """Listens to the printer and to the other rooms on behalf of all notifiers."""
+
+    def __init__(
+        self,
+        notifiers: Sequence[Notifier],
+        printer: Printer,
+        jobs: JobTracker,
+        undelivered: Undelivered,
+        alerts: Sequence[Topic[Alert]] = (),
+    ) -> None:
+        self._notifiers = {notifier.name: notifier for notifier in notifiers}
+        self._printer = printer
+        self._jobs = jobs
+        self._undelivered = undelivered
+        self._alerts = alerts
+        self._tested_at: dict[str, float] = {}
+        self._milestones = {
+            notifier.name: Milestones(s.progress_steps, s.layers, "first_layer" in s.events)
+            for notifier in notifiers
+            if (s := notifier.settings).progress_steps or s.layers or "first_layer" in s.events
+        }
+        printer.offer("notify", self._on_remote_call)
+        if self._milestones:
+            printer.need({"virtual_sdcard": frozenset({"progress"})})
+            printer.mirror.observe(self._on_status)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Pass on what happens until cancelled."""
+        await self._undelivered.forget_others(self._notifiers)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._follow_jobs)
+            await nursery.start(self._follow_klippy)
+            for topic in self._alerts:
+                await nursery.start(self._follow_alerts, topic)
+            task_status.started()
+            await trio.sleep(WARM_UP_AFTER)
+            for notifier in self._notifiers.values():
+                await notifier.check()
+
+    # --- what happens
+
+    async def _follow_jobs(self, *, task_status: trio.TaskStatus[None]) -> None:
+        with self._jobs.events.subscribe() as events:
+            task_status.started()
+            async for event in events:
+                self._tell(_news_of_job(event))
+
+    async def _follow_klippy(self, *, task_status: trio.TaskStatus[None]) -> None:
+        with self._printer.events.subscribe() as events:
+            task_status.started()
+            async for event in events:
+                told = _news_of_klippy(event)
+                if told is not None:
+                    self._tell(self._with_stats(*told))
+
+    async def _follow_alerts(self, topic: Topic[Alert], *, task_status: trio.TaskStatus[None]) -> None:
+        with topic.subscribe() as alerts:
+            task_status.started()
+            async for alert in alerts:
+                self._tell(self._with_stats(alert.name, alert.message))
+
+    def _on_remote_call(self, params: Mapping[str, object]) -> None:
+        """A macro called `notify`. Inside Klipper's reader."""
+        name, message = str(params.get("name", "")), params.get("message")
+        notifier = self._notifiers.get(name)
+        if notifier is None:
+            known = ", ".join(self._notifiers)
+            self._printer.say(f"!! notify: there is no notifier '{name:.60}', only {known}")
+            return
+        notifier.hear(News(REMOTE_ACTION, (), "" if message is None else str(message)))
+
+    def _on_status(self, changes: StatusView, eventtime: float) -> None:
+        """Inside Klipper's reader."""
+        if not self._jobs.job_open:
+            return
+        progress = self._printer.mirror.get("virtual_sdcard").get("progress")
+        info = self._jobs.stats.get("info")
+        layer, total = (
+            (info.get("current_layer"), info.get("total_layer")) if isinstance(info, Mapping) else (None, None)
+        )
+        for name, milestones in self._milestones.items():
+            reached = milestones.reached(
+                progress * 100 if isinstance(progress, (int, float)) else 0.0,
+                layer if isinstance(layer, int) else None,
+                total if isinstance(total, int) else None,
+            )
+            for event_name, message in reached:
+                self._notifiers[name].hear(self._with_stats(event_name, message))
+
+    def _with_stats(self, event_name: str, message: str) -> News:
+        stats = thaw(self._jobs.stats)
+        return News(event_name, (stats, stats), message)
+
+    def _tell(self, news: News) -> None:
+        for notifier in self._notifiers.values():
+            notifier.hear(news)
+
+    # --- calls
+
+    def listed(self) -> list[dict[str, object]]:
+        """Every notifier as it was configured, in the configuration's order."""
+        return [dict(notifier.settings.raw) for notifier in self._notifiers.values()]
+
+    def statuses(self) -> list[dict[str, object]]:
+        """What became of every notifier's messages."""
+        return [notifier.as_wire() for notifier in self._notifiers.values()]
+
+    async def test(self, name: str) -> dict[str, object]:
+        """Send a test message at once, past the queue, and tell what Apprise really answered.
+
+        NotFound for unknown names, TooMany when the last test was just now.
+        """
+        notifier = self._notifiers.get(name)
+        if notifier is None:
+            raise NotFound(f"Notifier '{name:.100}' not found")
+        now = trio.current_time()
+        wait = self._tested_at.get(name, -TEST_PAUSE) + TEST_PAUSE - now
+        if wait > 0:
+            raise TooMany(f"notifier '{name}' was tested just now: wait {wait:.0f} s")
+        self._tested_at[name] = now
+        stats = {**SAMPLE_STATS, **thaw(self._jobs.stats), "filename": "notifier_test.gcode"}
+        event_name = notifier.settings.example_event
+        args = () if event_name == REMOTE_ACTION else (stats, stats)
+        news = News(event_name, args, f"Test of notifier {name}" if event_name == REMOTE_ACTION else "")
+        letter, problems = await notifier.compose(news)
+        began = time.monotonic()
+        answer = await notifier.deliver(news, letter)
+        return {
+            "status": "success" if answer.delivered else "error",
+            "stats": stats,
+            "event_name": event_name,
+            "title": letter.title,
+            "body": letter.body,
+            "pictures": [picture.name for picture in letter.pictures],
+            "problems": list(problems),
+            "answer": "delivered" if answer.delivered else answer.reason,
+            "took": round(time.monotonic() - began, 3),
+        }
+
+
+def _news_of_job(event: JobEvent) -> News:
+    return News(event.name, (thaw(event.previous), thaw(event.stats)))
+
+
+def _news_of_klippy(event: KlippyEvent) -> tuple[str, str] | None:
+    match event:
+        case KlippyShutdown(message):
+            return "klippy_shutdown", f"Klipper has shut down: {message}".strip()
+        case KlippyLost(reason):
+            return "klippy_disconnected", f"Klipper is disconnected: {reason}"
+        case KlippyReady():
+            return "klippy_ready", "Klipper is ready"
+        case _:
+            return None
