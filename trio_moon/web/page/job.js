@@ -78,7 +78,7 @@ export class JobView {
     return Number.isFinite(going) ? plan * (1 - progress) + going * progress : plan;
   }
 
-  draw(status, online) {
+  draw(status, online, ready) {
     const stats = status.print_stats ?? {};
     if (online && (stats.filename ?? "") !== this.#file && this.#file !== null) this.#learn(stats.filename ?? "");
     const running = RUNNING.includes(stats.state);
@@ -95,7 +95,7 @@ export class JobView {
     const message = stats.message || status.display_status?.message || "";
     show(byId("job-message"), Boolean(message) && has);
     say(byId("job-message"), message);
-    this.#drawButtons(stats, online);
+    this.#drawButtons(stats, online && ready);
   }
 
   #line(stats, progress, has) {
@@ -122,13 +122,13 @@ export class JobView {
     ];
   }
 
-  #drawButtons(stats, online) {
+  #drawButtons(stats, usable) {
     if (this.#waitingFor && this.#waitingFor !== stats.state) this.#waitingFor = null;
-    const wanted = `${stats.state} ${stats.filename} ${online} ${this.#waitingFor}`;
+    const wanted = `${stats.state} ${stats.filename} ${usable} ${this.#waitingFor}`;
     if (wanted === this.#buttons) return;
     this.#buttons = wanted;
     const focused = document.activeElement?.dataset?.role;
-    const disabled = !online || this.#waitingFor !== null;
+    const disabled = !usable || this.#waitingFor !== null;
     const button = (words, role, click, kind = "") =>
       make("button", { type: "button", class: kind, "data-role": role, disabled, click }, words);
     const pause = () => this.#press(stats.state, "printer.print.pause");

@@ -150,7 +150,7 @@ async function act(method, params = {}, done = "") {
 function draw() {
   drawState();
   drawBanners();
-  job.draw(page.status, page.online);
+  job.draw(page.status, page.online, page.info.klippy_state === "ready");
   temperatures.draw(page.status, page.online);
   spool.draw(page.online);
   document.body.classList.toggle("stale", !page.online);
