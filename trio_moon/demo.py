@@ -17,11 +17,17 @@ from trio_moon.config.document import Document
 from trio_moon.logbook import Logbook
 from trio_moon.model.paths import DataPaths
 from trio_moon.testing import MockSpoolman, SimulatedKlipper
+from trio_moon.testing.klipper_macros import Macro
 
 SYNC_RATE = 5
 EXACT_MM = 1e-6
 PAUSE_BETWEEN_PRINTS = 20.0
 SETTLE_TIMEOUT = 60.0
+
+FRONTENDS_MACROS = {
+    name: Macro(f"{name}_BASE", rename_existing=f"{name}_BASE") for name in ("PAUSE", "RESUME", "CANCEL_PRINT")
+}
+"""Mainsail and Fluidd warn of printers that have no such macros."""
 
 
 def main(port: int, *, once: bool) -> int:
@@ -52,7 +58,9 @@ class Demo:
         self._spool = self._spoolman.add_spool(
             self._spoolman.add_filament(vendor=vendor, name="Lunar Grey PLA", material="PLA", color_hex="8D99AE")
         )
-        self._klipper = SimulatedKlipper(paths.comms / "klippy.sock", gcodes=paths.gcodes, speed=20.0 if once else 1.0)
+        self._klipper = SimulatedKlipper(
+            paths.comms / "klippy.sock", gcodes=paths.gcodes, speed=20.0 if once else 1.0, macros=FRONTENDS_MACROS
+        )
 
     async def run(self) -> None:
         """Bring everything up, print, compare the accounts; for ever, or once."""
