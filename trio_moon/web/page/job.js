@@ -60,9 +60,11 @@ export class JobView {
   }
 
   #progress(status) {
-    const said = status.display_status?.progress;
-    const read = status.virtual_sdcard?.progress ?? 0;
-    return Math.min(1, Math.max(0, said > 0 ? said : read));
+    const said = status.display_status?.progress; // M73, from the slicer's plan
+    const { progress: read = 0, file_position: position = 0 } = status.virtual_sdcard ?? {};
+    const { gcode_start_byte: begin, gcode_end_byte: end } = this.#metadata;
+    const inGcode = end > begin && position > 0 ? (position - begin) / (end - begin) : read; // pictures aren't work
+    return Math.min(1, Math.max(0, said > 0 && said !== read ? said : inGcode));
   }
 
   percent(status) {

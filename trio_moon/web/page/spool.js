@@ -1,7 +1,7 @@
 // The active spool, what of it is still to be reported, and the choice of another.
 
 import { byId, facts, make, makeSvg, say, show, toast } from "./dom.js";
-import { length, weight } from "./words.js";
+import { clock, length, weight } from "./words.js";
 
 const STATUS_PERIOD = 3_000;
 const HUB = 16;
@@ -76,7 +76,8 @@ export class SpoolView {
     tag.className = `tag ${connected ? "good" : "bad"}`;
     this.#drawSpool();
     facts(byId("spool-facts"), this.#facts());
-    const note = connected ? this.#spoolProblem : "What is used meanwhile is kept and reported when it is back.";
+    const away = "What is used meanwhile is kept, and reported when Spoolman is back.";
+    const note = connected ? this.#status.waiting_because || this.#spoolProblem : away;
     show(byId("spool-note"), Boolean(note));
     say(byId("spool-note"), note);
   }
@@ -89,6 +90,7 @@ export class SpoolView {
       ["Remaining", [weight(spool.remaining_weight), length(spool.remaining_length)].filter(Boolean).join(" · ")],
       ["To be reported", this.#spool || pending.length ? length(this.#pending() - sum(others)) : ""],
       ...others.map(({ spool_id, filament_used }) => [`Spool ${spool_id}, to be reported`, length(filament_used)]),
+      ["Last report", lastReport(this.#status.last_report)],
       ["Location", spool.location],
     ];
   }
@@ -162,6 +164,12 @@ export class SpoolView {
 }
 
 const sum = (reports) => reports.reduce((total, { filament_used }) => total + filament_used, 0);
+
+function lastReport(report) {
+  if (!report) return "";
+  const outcome = report.outcome === "applied" ? "" : ` (${report.outcome ?? "unknown"})`;
+  return `${length(report.filament_used)}, ${clock(new Date(1000 * report.time))}${outcome}`;
+}
 
 const described = ({ id, location, filament = {} }) =>
   [id, location, filament.name, filament.material, filament.vendor?.name].filter(Boolean).join(" ");
