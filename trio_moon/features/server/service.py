@@ -19,6 +19,9 @@ API_VERSION = (1, 5, 0)
 MOONRAKER_VERSION = f"v0.11.0-trio-moon-{__version__}"
 """Frontends compare the part before the first dash with the oldest Moonraker that they can use."""
 
+A_MOMENT = 0.25
+"""Seconds that warnings and components may be old in `server.info`."""
+
 CLIENT_TYPES = ("web", "mobile", "desktop", "display", "bot", "agent", "other")
 
 
@@ -84,6 +87,8 @@ class Server:
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._around = surroundings
+        self._seldom: dict[str, object] = {}
+        self._seldom_until = 0.0
 
     def info(self) -> dict[str, object]:
         """`server.info`."""
@@ -91,16 +96,27 @@ class Server:
         return {
             "klippy_connected": around.klippy.connected,
             "klippy_state": around.klippy.state,
-            "components": list(around.components()),
-            "failed_components": [service.name for service in around.supervisor.failed()],
-            "registered_directories": list(around.directories()),
-            "warnings": list(around.warnings()),
+            **self._what_changes_seldom(),
             "websocket_count": around.connections(),
             "moonraker_version": MOONRAKER_VERSION,
             "missing_klippy_requirements": [],
             "api_version": list(API_VERSION),
             "api_version_string": ".".join(map(str, API_VERSION)),
         }
+
+    def _what_changes_seldom(self) -> dict[str, object]:
+        """The dear part of `server.info`, gathered once for all who ask within a moment."""
+        now = trio.current_time()
+        if now >= self._seldom_until:
+            around = self._around
+            self._seldom = {
+                "components": list(around.components()),
+                "failed_components": [service.name for service in around.supervisor.failed()],
+                "registered_directories": list(around.directories()),
+                "warnings": list(around.warnings()),
+            }
+            self._seldom_until = now + A_MOMENT
+        return self._seldom
 
     def configuration(self) -> Mapping[str, object]:
         """`server.config`."""
