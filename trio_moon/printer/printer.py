@@ -153,7 +153,10 @@ class Printer:
         self._on_gcode_response({"response": text})
 
     async def subscribe(self, session: Session, wanted: Wanted) -> StatusUpdate:
-        """`session` hears of these objects from now on; returns their whole present state."""
+        """`session` hears of these objects from now on; returns their whole present state.
+
+        What Klipper doesn't have is told as Klipper does: an object as {}, a field as None.
+        """
         if not self.connected:
             raise KlippyAway(f"Klipper is not connected: {self.away_because}")
         self.subscriptions.set(session, wanted)
@@ -162,7 +165,9 @@ class Printer:
         except BaseException:
             self.subscriptions.drop(session)
             raise
-        return StatusUpdate(self.mirror.pick(wanted), self.mirror.eventtime)
+        known = self.mirror.pick(wanted)
+        whole = {name: {**dict.fromkeys(fields or ()), **known.get(name, {})} for name, fields in wanted.items()}
+        return StatusUpdate(whole, self.mirror.eventtime)
 
     def forget(self, session: Session) -> None:
         """A client has left: its wishes end with it."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import trio
+
 from trio_moon.rpc.caller import Session
 from trio_moon.rpc.packet import Packet, notification
 
@@ -37,7 +39,13 @@ class Audience:
         if self._sessions:
             self.send(notification(method, *params))
 
+    def announce_after_answer(self, method: str, *params: object) -> None:
+        """Announce what a call has brought about, once its handler has returned: clients know the answer first."""
+        if self._sessions:
+            trio.lowlevel.current_trio_token().run_sync_soon(self.send, notification(method, *params))
+
     def send(self, packet: Packet) -> None:
-        """Send a message that is already encoded to everybody."""
+        """Send a message that is already encoded to everybody; strangers who haven't logged in hear nothing."""
         for session in self:
-            session.outbox.event(packet)
+            if session.caller is None or session.caller.authorized:
+                session.outbox.event(packet)

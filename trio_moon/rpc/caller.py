@@ -57,6 +57,8 @@ class Session:
     outbox: Outbox
     connection_id: int = field(default_factory=lambda: next(_connection_ids))
     client: ClientInfo | None = None
+    caller: Caller | None = None
+    """Who is at the other end; None for sessions of our own."""
 
 
 @dataclass(eq=False)

@@ -137,11 +137,11 @@ class Call:
     def _arguments(self, body: bytes) -> dict[str, object]:
         head = self.head
         arguments = parse_query(head.query) if head.query else {}
+        assert self._method is not None
+        if self._method.handler is upload_only and not self.is_upload:
+            raise BadParams("an upload must be sent as multipart/form-data")
         if body:
             content_type = head.headers.get("content-type", "")
-            assert self._method is not None
-            if self._method.handler is upload_only and not self.is_upload:
-                raise BadParams("an upload must be sent as multipart/form-data")
             if content_type[:20].lower().startswith("multipart/form-data"):
                 arguments.update(parse_fields(content_type, body))
             else:
@@ -200,6 +200,8 @@ class Answers:
             return self._preflight(head)
         if verb in ("GET", "HEAD") and (page := self._pages.find(head)) is not None:
             return _file_answer(head, page, self._pages.headers)
+        if head.path == WEBSOCKET_PATH:
+            raise BadParams("a websocket is opened with the headers 'Connection: Upgrade' and 'Upgrade: websocket'")
         caller = self._doorkeeper.admit(head)
         if head.transport is Transport.JSONRPC_HTTP:
             if verb != "POST":

@@ -63,7 +63,7 @@ class Sessions:
 
     def begin(self, caller: Caller, outbox: Outbox, take_leave: TakeLeave) -> Session:
         """A session that hears all news from now on."""
-        session = Session(outbox)
+        session = Session(outbox, caller=caller)
         caller.session = session
         self._doorkeeper.admit_session(caller, session)
         self._open[session] = (caller, take_leave)

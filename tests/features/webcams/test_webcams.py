@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from tests.features.asking import ask
 from tests.features.letterbox import Letterbox
@@ -94,6 +95,7 @@ async def test_frontends_add_change_and_delete_cameras(cameras: Cameras) -> None
     deleted = await ask(table, "server.webcams.delete_item", uid=added["uid"])
     assert deleted == changed
     assert await listed(table) == []
+    await trio.testing.wait_all_tasks_blocked()
     assert [len(news["webcams"]) for news in cameras.letters.params_of("notify_webcams_changed")] == [1, 1, 0]
     with pytest.raises(NotFound):
         await ask(table, "server.webcams.get_item", uid=added["uid"])

@@ -147,21 +147,19 @@ class Access:
             raise BadParams(f"Invalid 'source': {source:.40}")
         self._attempts.begin(caller.address, trio.current_time())
         if not await self._users.password_is_right(username, password):
-            raise Unauthorized("Invalid username or password")
+            raise BadParams("Invalid username or password")  # no 401: frontends would take the session for lost
         self._attempts.succeeded(caller.address)
-        return await self._welcome(caller, username, "user_logged_in")
-
-    async def create_user(self, caller: Caller, username: str, password: str) -> dict[str, object]:
-        """Add a user and log in as such."""
-        await self._users.create(username, password)
-        self._audience.announce("notify_user_created", {"username": username})
-        return await self._welcome(caller, username, "user_created")
-
-    async def _welcome(self, caller: Caller, username: str, action: str) -> dict[str, object]:
         tokens = await self._users.log_in(username)
         if caller.session is not None:
             caller.user = username
-        return {**tokens, "action": action}
+        return {**tokens, "action": "user_logged_in"}
+
+    async def create_user(self, caller: Caller, username: str, password: str) -> dict[str, object]:
+        """Add a user and answer with tokens for it; who creates it stays who they are."""
+        await self._users.create(username, password)
+        tokens = await self._users.log_in(username)
+        self._audience.announce_after_answer("notify_user_created", {"username": username})
+        return {**tokens, "action": "user_created"}
 
     async def delete_user(self, caller: Caller, username: str) -> dict[str, object]:
         """Remove a user, who mustn't be the caller."""
@@ -169,7 +167,7 @@ class Access:
             raise BadParams(f"Cannot delete logged in user {username}")
         await self._users.delete(username)
         self._take_back(username)
-        self._audience.announce("notify_user_deleted", {"username": username})
+        self._audience.announce_after_answer("notify_user_deleted", {"username": username})
         return {"username": username, "action": "user_deleted"}
 
     async def log_out(self, caller: Caller) -> dict[str, object]:
@@ -177,7 +175,7 @@ class Access:
         username = self._own_name(caller)
         await self._users.log_out(username)
         self._take_back(username)
-        self._audience.announce("notify_user_logged_out", {"username": username})
+        self._audience.announce_after_answer("notify_user_logged_out", {"username": username})
         return {"username": username, "action": "user_logged_out"}
 
     async def change_password(self, caller: Caller, old: str, new: str) -> dict[str, object]:

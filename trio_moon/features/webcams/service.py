@@ -105,7 +105,7 @@ class Webcams:
         return webcam
 
     def _tell(self) -> None:
-        self._audience.announce("notify_webcams_changed", {"webcams": self.listed()})
+        self._audience.announce_after_answer("notify_webcams_changed", {"webcams": self.listed()})
 
     def snapshot_url(self, name: str) -> str | None:
         """Where the picture of the camera of this name is fetched; NotFound for unknown names."""
