@@ -37,6 +37,9 @@ from trio_moon.features.notifiers import endpoints as notifiers_endpoints
 from trio_moon.features.notifiers import read_settings as read_notifiers
 from trio_moon.features.server import ConsoleStore, DataStoreSettings, Server, Surroundings, TemperatureStore
 from trio_moon.features.server import endpoints as server_endpoints
+from trio_moon.features.spoolman import SCHEMA as SPOOLMAN_SCHEMA
+from trio_moon.features.spoolman import Spoolman, SpoolmanSettings
+from trio_moon.features.spoolman import endpoints as spoolman_endpoints
 from trio_moon.features.webcams import Webcam, Webcams
 from trio_moon.features.webcams import endpoints as webcams_endpoints
 from trio_moon.kit.notices import Notices
@@ -60,7 +63,7 @@ from trio_moon.web.settings import FrontSettings
 
 logger = logging.getLogger(__name__)
 
-SCHEMAS = (NAMESPACES_SCHEMA, FILES_SCHEMA, NOTIFIERS_SCHEMA)
+SCHEMAS = (NAMESPACES_SCHEMA, FILES_SCHEMA, NOTIFIERS_SCHEMA, SPOOLMAN_SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -283,6 +286,16 @@ def _snapshot_url(ground: Ground, name: str) -> str | None:
     return None
 
 
+def _spoolman(ground: Ground) -> Room | None:
+    settings = ground.document.settings_or_none("spoolman", SpoolmanSettings.from_section)
+    if settings is None:
+        return None
+    klippy_socket = _klippy_address(ground.document.section_or_empty("server"), ground.paths)
+    spoolman = Spoolman(settings, ground.printer, ground.database, ground.audience, klippy_socket)
+    ground.notices.add_source(spoolman.warnings)
+    return Room("spoolman", spoolman_endpoints(spoolman), {"spoolman": spoolman})
+
+
 _ROOMS: tuple[Callable[[Ground], Room | None], ...] = (
     _server,
     _machine,
@@ -290,6 +303,7 @@ _ROOMS: tuple[Callable[[Ground], Room | None], ...] = (
     _database,
     _webcams,
     _notifiers,
+    _spoolman,
 )
 
 

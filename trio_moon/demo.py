@@ -16,6 +16,7 @@ from trio_moon.app import App, Options, run_app
 from trio_moon.config.document import Document
 from trio_moon.logbook import Logbook
 from trio_moon.model.paths import DataPaths
+from trio_moon.rpc.caller import Caller, Transport
 from trio_moon.testing import MockSpoolman, SimulatedKlipper
 from trio_moon.testing.klipper_macros import Macro
 
@@ -70,7 +71,7 @@ class Demo:
             app = self._build()
             async with trio.open_nursery() as service:
                 addresses = await service.start(run_app, app)
-                service.start_soon(_mind_signals, app)
+                world.start_soon(_mind_signals, app)
                 self._welcome(addresses)
                 with trio.CancelScope() as printing:
                     service.start_soon(_until_stopped, app, printing)
@@ -95,7 +96,7 @@ class Demo:
     async def _print_for_ever(self, app: App) -> None:
         while app.printer.state != "ready":
             await trio.sleep(0.05)
-        await self._choose_spool()
+        await self._choose_spool(app)
         while True:
             tell("printing vase.gcode ...")
             await app.printer.start_print("vase.gcode")
@@ -105,8 +106,11 @@ class Demo:
                 return
             await trio.sleep(PAUSE_BETWEEN_PRINTS)
 
-    async def _choose_spool(self) -> None:
+    async def _choose_spool(self, app: App) -> None:
         await self._klipper.run_gcode(f"SET_ACTIVE_SPOOL ID={self._spool.id}")
+        active_spool, asking = app.registry.named("server.spoolman.get_spool_id"), Caller(Transport.UNIX)
+        while await active_spool({}, asking) != {"spool_id": self._spool.id}:
+            await trio.sleep(0.05)
 
     async def _compare(self) -> None:
         extruded = sum(self._klipper.extruded_mm.values())

@@ -44,10 +44,12 @@ async def keep_connected(
     pauses: Pauses,
     logger: logging.Logger,
     peer: str,
+    sooner: Callable[[], Awaitable[object]] = trio.sleep_forever,
 ) -> NoReturn:
     """Run `session` again and again, with growing pauses while the peer is away.
 
     `session` is given a function to call once the peer has proved to be there; it ends by raising PeerLost.
+    A pause ends early when `sooner`, which is called anew for each pause, returns.
     The log gets a line when the link comes up and when the reason of its absence changes, never one per attempt.
     """
     failures, told = 0, ""
@@ -71,4 +73,5 @@ async def keep_connected(
             logger.info("%s: away (%s)", peer, reason)
             told = reason
         failures += 1
-        await trio.sleep(pauses(failures))
+        with trio.move_on_after(pauses(failures)):
+            await sooner()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class KlippyConnected:
-    """Klipper's socket is open and it has told who it is; its objects may not be there yet."""
+    """Klipper's socket is open and it has told who it is and its state; its objects may not be there yet."""
 
     process_id: int
     state: str
@@ -44,3 +44,25 @@ class ConsoleLine:
     message: str
     time: float
     type: str
+
+
+@dataclass(frozen=True)
+class SpoolSelected:
+    """A tool has got another spool, or the active tool changed to one with another spool. None: no spool."""
+
+    tool: int
+    spool_id: int | None
+
+
+@dataclass(frozen=True)
+class SpoolmanAlert:
+    """Something about filament that a user wants to hear of.
+
+    `name` is `filament_low`, `filament_runs_out`, `spool_gone`, `print_check`, `spoolman_lost` or `spoolman_back`.
+    """
+
+    name: str
+    message: str
+    spool_id: int | None = None
+    tool: int | None = None
+    filename: str = ""

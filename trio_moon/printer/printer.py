@@ -237,7 +237,8 @@ class Printer:
         await self.request("gcode/subscribe_output", {"response_template": {"method": "process_gcode_response"}})
         self._take_state()
         process_id = self.info.get("process_id")
-        self.events.publish(KlippyConnected(process_id if isinstance(process_id, int) else 0, self.state))
+        told = str(self.info.get("state", "startup"))
+        self.events.publish(KlippyConnected(process_id if isinstance(process_id, int) else 0, told))
 
     async def _become_ready(self) -> None:
         asked = 0

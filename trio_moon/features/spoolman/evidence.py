@@ -1,0 +1,148 @@
+"""Has Spoolman got it? What a spool's `used_length` tells of reports whose answer was lost. Pure.
+
+Spoolman has no idempotency key, but it shows how much was used, and its websocket shows every change one by one.
+Each report is made recognisable by leaving up to half a millionth of a millimetre to the next one: a change by
+exactly one of our amounts is ours, whoever else writes on the spool.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Sequence
+from itertools import combinations
+
+from trio_moon.features.spoolman.ledger import Intent, Ledger
+
+SIGNATURE_MM = 5e-7
+"""The most that a report leaves behind to be recognisable."""
+SAME_MM = 1e-4
+"""Lengths closer than this are the same, as long as we don't know Spoolman's arithmetic to be better."""
+EXACT_MM = 3e-9
+EXACT = 2e-14
+"""Absolute and relative error of Spoolman's arithmetic: it counts grams in double precision."""
+MOST_CLAIMS = 8
+
+
+class Verdict(enum.Enum):
+    """What is known of an open report."""
+
+    APPLIED = "applied"
+    ABSENT = "absent"
+    WAIT = "wait"
+    """Others write on the spool, and the websocket hasn't yet told all of the changes."""
+
+
+def signed(pending_mm: float, random: float) -> float:
+    """The amount to report, made recognisable by a random number in [0, 1)."""
+    return pending_mm - SIGNATURE_MM * random if pending_mm > 10 * SIGNATURE_MM else pending_mm
+
+
+def explain(change_mm: float, claims: Sequence[float], tolerance_mm: float) -> tuple[int, ...] | None:
+    """Which of our amounts make up a change, as indices; None when no combination does."""
+    claims = claims[:MOST_CLAIMS]
+    for count in range(1, len(claims) + 1):
+        for chosen in combinations(range(len(claims)), count):
+            if abs(change_mm - math.fsum(claims[index] for index in chosen)) <= tolerance_mm:
+                return chosen
+    return None
+
+
+class Witness:
+    """Follows the used length of each spool and settles our reports by it.
+
+    Readings show sums of changes; the websocket's news show each change, as long as the connection lasts.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._read: dict[int, float] = {}
+        self._told: dict[int, float] = {}
+        self._connected = False
+        self._told_since_begin: set[int] = set()
+        """Spools whose open report began under the websocket's eyes."""
+        self._exact = False
+        """Whether a report of ours was seen to arrive to the last digit."""
+
+    # --- the websocket
+
+    def news_begin(self) -> None:
+        """From now on every change is told."""
+        self._connected = True
+
+    def news_end(self) -> None:
+        """Changes may be missed from now on."""
+        self._connected = False
+        self._told.clear()
+        self._told_since_begin.clear()
+
+    def told(self, spool_id: int, used_mm: float, at: float) -> None:
+        """The websocket tells of one change."""
+        before = self._told.get(spool_id)
+        self._told[spool_id] = used_mm
+        if before is not None and abs(used_mm - before) > _noise(used_mm):
+            self._match(spool_id, used_mm - before, used_mm, at, "the websocket told of it", most=1)
+
+    # --- readings
+
+    def begin(self, intent: Intent) -> None:
+        """A report begins; Spoolman has just shown `intent.before_mm`."""
+        self._read[intent.spool_id] = intent.before_mm
+        if self._connected:
+            self._told.setdefault(intent.spool_id, intent.before_mm)
+            self._told_since_begin.add(intent.spool_id)
+
+    def read(self, spool_id: int, used_mm: float, at: float) -> None:
+        """Spoolman shows this now."""
+        intent = self._ledger.open_intent(spool_id)
+        before = self._read.get(spool_id, intent.before_mm if intent else used_mm)
+        self._read[spool_id] = used_mm
+        if abs(used_mm - before) > _noise(used_mm):
+            self._match(spool_id, used_mm - before, used_mm, at, "read back")
+
+    def answered(self, intent: Intent, used_mm: float, at: float) -> None:
+        """Spoolman answered our report, and shows this now."""
+        if intent.id in self._ledger.state.intents:
+            self._ledger.applied(intent, at)
+        expected = self._read.get(intent.spool_id, intent.before_mm) + intent.used_mm
+        error = abs(used_mm - expected)
+        if error <= SAME_MM:
+            self._exact = error <= _noise(used_mm)
+        self._read[intent.spool_id] = expected
+        self.read(intent.spool_id, used_mm, at)
+
+    def verdict(self, intent: Intent) -> Verdict:
+        """What the last reading says of an open report; it may have been settled by exact evidence before."""
+        if intent.id not in self._ledger.state.intents:
+            return Verdict.APPLIED
+        used_mm = self._read[intent.spool_id]
+        change = used_mm - intent.before_mm
+        if abs(change) <= min(SAME_MM, abs(intent.used_mm) / 2):
+            return Verdict.ABSENT
+        if self._exact and intent.spool_id in self._told_since_begin:
+            caught_up = abs(self._told.get(intent.spool_id, intent.before_mm) - used_mm) <= _noise(used_mm)
+            return Verdict.ABSENT if caught_up else Verdict.WAIT
+        return self.guess(intent)
+
+    def guess(self, intent: Intent) -> Verdict:
+        """The likelier of the two, when others write on the spool and we couldn't see each change."""
+        change = self._read[intent.spool_id] - intent.before_mm
+        return Verdict.APPLIED if abs(change - intent.used_mm) < abs(change) else Verdict.ABSENT
+
+    def _match(
+        self, spool_id: int, change_mm: float, used_mm: float, at: float, how: str, most: int = MOST_CLAIMS
+    ) -> None:
+        watched = sorted(self._ledger.watched(spool_id), key=lambda intent: intent.outcome != "open")
+        amounts = [intent.used_mm for intent in watched]
+        chosen = explain(change_mm, amounts, _noise(used_mm))
+        if chosen is not None:
+            self._exact = True
+        elif not self._exact:
+            chosen = explain(change_mm, amounts, min(SAME_MM, *(abs(mm) / 2 for mm in amounts))) if amounts else None
+        if chosen is not None and len(chosen) <= most:
+            for index in chosen:
+                self._ledger.applied(watched[index], at, how)
+
+
+def _noise(used_mm: float) -> float:
+    return EXACT_MM + EXACT * abs(used_mm)

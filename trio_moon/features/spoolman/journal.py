@@ -1,0 +1,218 @@
+"""The ledger on disk: what was measured survives `kill -9`, what was reported is remembered with its outcome.
+
+One transaction holds a whole change: the state, the reports that were settled, the millimetres of the jobs.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import msgspec
+import trio
+
+from trio_moon.features.spoolman.ledger import Intent, Ledger, LedgerState
+from trio_moon.kit.json_codec import NotJson, decode, encode
+from trio_moon.model.errors import NoSpace
+from trio_moon.store.schema import Schema
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+SCHEMA = Schema(
+    "spoolman",
+    (
+        "CREATE TABLE spoolman_state (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;"
+        "CREATE TABLE spoolman_reports (id INTEGER PRIMARY KEY, spool_id INTEGER NOT NULL, used_mm REAL NOT NULL,"
+        " before_mm REAL NOT NULL, at REAL NOT NULL, outcome TEXT NOT NULL, settled_at REAL, reason TEXT NOT NULL);"
+        "CREATE TABLE spoolman_jobs (id INTEGER PRIMARY KEY, filename TEXT NOT NULL, started_at REAL NOT NULL,"
+        " ended_at REAL, outcome TEXT NOT NULL);"
+        "CREATE TABLE spoolman_job_spools (job INTEGER NOT NULL REFERENCES spoolman_jobs ON DELETE CASCADE,"
+        " spool_id INTEGER NOT NULL, used_mm REAL NOT NULL, grams_per_mm REAL, cost_per_mm REAL,"
+        " PRIMARY KEY (job, spool_id)) WITHOUT ROWID",
+    ),
+)
+STATE = "ledger"
+NO_SPOOL = 0
+"""What stands in the column spool_id for filament of no spool."""
+REPORTS_KEPT = 1000
+JOBS_KEPT = 500
+
+
+class Store(Protocol):
+    """The database, as far as the journal needs it."""
+
+    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T: ...
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T: ...
+
+
+@dataclass(frozen=True)
+class SpoolUse:
+    """What one job took from one spool (None: no spool was set)."""
+
+    spool_id: int | None
+    used_mm: float
+    grams_per_mm: float | None = None
+    cost_per_mm: float | None = None
+
+    def as_wire(self) -> dict[str, object]:
+        grams, cost = self.grams_per_mm, self.cost_per_mm
+        return {
+            "spool_id": self.spool_id,
+            "filament_used": self.used_mm,
+            "weight": None if grams is None else self.used_mm * grams,
+            "cost": None if cost is None else self.used_mm * cost,
+        }
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """A print and what it took from which spool."""
+
+    id: int
+    filename: str
+    started_at: float
+    ended_at: float | None
+    outcome: str
+    spools: tuple[SpoolUse, ...]
+
+    def as_wire(self) -> dict[str, object]:
+        return {
+            "job_id": self.id,
+            "filename": self.filename,
+            "start_time": self.started_at,
+            "end_time": self.ended_at,
+            "status": self.outcome,
+            "spools": [use.as_wire() for use in self.spools],
+        }
+
+
+class Journal:
+    """Writes the ledger down; every method returns when it is on disk."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._writing = trio.Lock()
+        self.warnings: list[str] = []
+        self.broken = ""
+        """Why nothing can be written at present; "" when all is well."""
+
+    async def load(self) -> LedgerState:
+        """The state as it was written last; an unreadable one is set aside with a warning."""
+        query = "SELECT value FROM spoolman_state WHERE name = ?"
+        row = await self._store.read(lambda c: c.execute(query, (STATE,)).fetchone())
+        if row is None:
+            return LedgerState()
+        try:
+            return msgspec.convert(decode(bytes(row[0])), LedgerState, strict=False)
+        except (NotJson, msgspec.ValidationError, TypeError) as error:
+            aside = f"{STATE}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
+            rename = "UPDATE spoolman_state SET name = ? WHERE name = ?"
+            await self._store.write(lambda c: c.execute(rename, (aside, STATE)).rowcount)
+            warning = f"The filament journal can't be read ({error}). It was kept as '{aside}' in spoolman_state."
+            logger.error(warning)
+            self.warnings.append(warning)
+            return LedgerState()
+
+    async def commit(self, ledger: Ledger) -> None:
+        """Write down everything that has changed. Raises NoSpace, and loses nothing, when the disk doesn't take it."""
+        async with self._writing:
+            if not ledger.dirty and not ledger.settled:
+                return
+            state, settled, use = ledger.state.copy(), ledger.settled, ledger.job_use
+            ledger.settled, ledger.job_use, ledger.dirty = [], {}, False
+            try:
+                await self._store.write(lambda c: _write(c, state, settled, use))
+            except BaseException as error:
+                ledger.settled[:0] = settled
+                for key, used_mm in use.items():
+                    ledger.job_use[key] = ledger.job_use.get(key, 0.0) + used_mm
+                ledger.dirty = True
+                if not isinstance(error, sqlite3.Error):
+                    raise
+                self._note_broken(str(error))
+                raise NoSpace(f"the filament journal can't be written: {error}") from error
+            self._note_broken("")
+
+    def _note_broken(self, reason: str) -> None:
+        if reason and reason != self.broken:
+            logger.error("the filament journal can't be written: %s", reason)
+        elif self.broken and not reason:
+            logger.info("the filament journal can be written again")
+        self.broken = reason
+
+    async def reports(self, limit: int) -> list[Intent]:
+        """The settled reports, the newest first."""
+        query = "SELECT * FROM spoolman_reports ORDER BY id DESC LIMIT ?"
+        return [Intent(*row) for row in await self._store.read(lambda c: c.execute(query, (limit,)).fetchall())]
+
+    # --- jobs
+
+    async def open_job(self, filename: str, started_at: float) -> int:
+        """A new job; returns its number."""
+        insert = "INSERT INTO spoolman_jobs (filename, started_at, outcome) VALUES (?, ?, 'in_progress')"
+
+        def work(c: sqlite3.Connection) -> int:
+            job = c.execute(insert, (filename, started_at)).lastrowid
+            c.execute("DELETE FROM spoolman_jobs WHERE id <= ?", ((job or 0) - JOBS_KEPT,))
+            return job or 0
+
+        return await self._store.write(work)
+
+    async def close_job(self, job: int, outcome: str, ended_at: float) -> None:
+        """The job has ended like this."""
+        update = "UPDATE spoolman_jobs SET outcome = ?, ended_at = ? WHERE id = ?"
+        await self._store.write(lambda c: c.execute(update, (outcome, ended_at, job)).rowcount)
+
+    async def price_job(self, job: int, spool_id: int, grams_per_mm: float | None, cost_per_mm: float | None) -> None:
+        """What a millimetre of this spool weighs and costs."""
+        update = "UPDATE spoolman_job_spools SET grams_per_mm = ?, cost_per_mm = ? WHERE job = ? AND spool_id = ?"
+        await self._store.write(lambda c: c.execute(update, (grams_per_mm, cost_per_mm, job, spool_id)).rowcount)
+
+    async def jobs(self, limit: int) -> list[JobRecord]:
+        """The latest jobs, the newest first."""
+
+        def work(c: sqlite3.Connection) -> list[JobRecord]:
+            query = "SELECT id, filename, started_at, ended_at, outcome FROM spoolman_jobs ORDER BY id DESC LIMIT ?"
+            return [_job_record(c, row) for row in c.execute(query, (limit,)).fetchall()]
+
+        return await self._store.read(work)
+
+    async def job(self, job: int) -> JobRecord | None:
+        """One job."""
+
+        def work(c: sqlite3.Connection) -> JobRecord | None:
+            query = "SELECT id, filename, started_at, ended_at, outcome FROM spoolman_jobs WHERE id = ?"
+            row = c.execute(query, (job,)).fetchone()
+            return None if row is None else _job_record(c, row)
+
+        return await self._store.read(work)
+
+
+def _write(
+    c: sqlite3.Connection, state: LedgerState, settled: list[Intent], use: dict[tuple[int, int | None], float]
+) -> None:
+    c.execute("REPLACE INTO spoolman_state VALUES (?, ?)", (STATE, encode(state)))
+    for i in settled:
+        row = (i.id, i.spool_id, i.used_mm, i.before_mm, i.at, i.outcome, i.settled_at, i.reason)
+        c.execute("REPLACE INTO spoolman_reports VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    if settled:
+        c.execute("DELETE FROM spoolman_reports WHERE id <= ?", (state.next_intent - REPORTS_KEPT,))
+    for (job, spool_id), used_mm in use.items():
+        c.execute(
+            "INSERT INTO spoolman_job_spools (job, spool_id, used_mm) SELECT ?1, ?2, ?3"
+            " WHERE EXISTS (SELECT 1 FROM spoolman_jobs WHERE id = ?1)"
+            " ON CONFLICT (job, spool_id) DO UPDATE SET used_mm = used_mm + ?3",
+            (job, spool_id or NO_SPOOL, used_mm),
+        )
+
+
+def _job_record(c: sqlite3.Connection, row: tuple[int, str, float, float | None, str]) -> JobRecord:
+    query = "SELECT spool_id, used_mm, grams_per_mm, cost_per_mm FROM spoolman_job_spools WHERE job = ?"
+    spools = tuple(SpoolUse(use[0] or None, *use[1:]) for use in c.execute(query, (row[0],)))
+    return JobRecord(*row, spools)

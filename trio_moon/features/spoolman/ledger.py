@@ -1,0 +1,312 @@
+"""What was extruded, and where each millimetre stands: pure bookkeeping, without Trio and without I/O.
+
+Each extruder has a high-water mark: usage is what rises above it, so that a retraction and its return cancel out.
+A millimetre is always in exactly one place:
+
+    pending     measured, not yet reported          intent      in a report whose outcome isn't settled yet
+    charged     Spoolman has it                     orphaned    its spool is gone; the user may assign it
+    unassigned  extruded while no spool was set
+
+and the sum of all places is what the extruders gave.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+LARGEST_POSITION_MM = 1e8
+"""100 km of filament: a larger position is some mistake, not a print."""
+MAX_ERAS = 32
+"""More changes of spool don't happen within the half minute for which Klipper still tells moves of the past."""
+SHARED_TOOL = 0
+
+Tools = Mapping[int, int | None]
+"""The spool of each tool. A tool that isn't listed uses tool 0's spool, as long as only tool 0 is listed."""
+
+
+def tool_of(extruder: str) -> int:
+    """The number of an extruder's tool: `extruder` is 0, `extruder2` is 2."""
+    digits = extruder.removeprefix("extruder")
+    return int(digits) if digits.isdecimal() and len(digits) < 4 else 0
+
+
+def spool_for(tools: Tools, tool: int) -> int | None:
+    """The spool that a tool takes its filament from."""
+    if tool in tools:
+        return tools[tool]
+    return tools.get(SHARED_TOOL) if set(tools) <= {SHARED_TOOL} else None
+
+
+@dataclass(frozen=True)
+class Session:
+    """One life of Klipper: its E positions begin at 0 and mean nothing to another."""
+
+    process_id: int
+    socket: str = ""
+    """The identity of the socket's file, which each life of Klipper makes anew."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where the printer stood at one moment: all commands so far, executed or not."""
+
+    print_time: float
+    extruder: str
+    position_mm: float
+
+
+@dataclass(frozen=True)
+class Move:
+    """A piece of an extruder's way: when it began and between which positions."""
+
+    time: float
+    start_mm: float
+    end_mm: float
+
+
+@dataclass(frozen=True)
+class Era:
+    """What was valid for moves that began before `until`."""
+
+    until: float
+    tools: Tools
+    job: int | None
+
+
+@dataclass(frozen=True)
+class Intent:
+    """One report to Spoolman. It is written down before it is sent and settled afterwards."""
+
+    id: int
+    spool_id: int
+    used_mm: float
+    before_mm: float
+    """What Spoolman showed as used before it was sent."""
+    at: float
+    """Unix time."""
+    outcome: str = "open"
+    """`open`, `applied`, `refused`, `not_applied` (still watched for), `late` (found after all), `forgotten`."""
+    settled_at: float | None = None
+    reason: str = ""
+
+
+@dataclass
+class LedgerState:
+    """Everything that must survive."""
+
+    session: Session | None = None
+    print_time: float = 0.0
+    complete: bool = False
+    """Whether the session was seen from its beginning, or its extruders are known to have begun at 0."""
+    marks: dict[str, float] = field(default_factory=dict)
+    positions: dict[str, float] = field(default_factory=dict)
+    tools: dict[int, int | None] = field(default_factory=dict)
+    eras: list[Era] = field(default_factory=list)
+    job: int | None = None
+    pending: dict[int, float] = field(default_factory=dict)
+    orphaned: dict[int, float] = field(default_factory=dict)
+    unassigned: float = 0.0
+    intents: dict[int, Intent] = field(default_factory=dict)
+    """Those that are open or still watched for."""
+    next_intent: int = 1
+
+    def copy(self) -> LedgerState:
+        """A state that doesn't change with this one."""
+        return replace(
+            self,
+            marks=dict(self.marks),
+            positions=dict(self.positions),
+            tools=dict(self.tools),
+            eras=list(self.eras),
+            pending=dict(self.pending),
+            orphaned=dict(self.orphaned),
+            intents=dict(self.intents),
+        )
+
+
+class Ledger:
+    """The books. Every method is one step without waiting; `settled` and `job_use` are for the journal to collect."""
+
+    def __init__(self, state: LedgerState | None = None) -> None:
+        self.state = state or LedgerState()
+        self.settled: list[Intent] = []
+        """Intents that ended since the journal last collected them."""
+        self.job_use: dict[tuple[int, int | None], float] = {}
+        """Millimetres per job and spool since the journal last collected them."""
+        self.last_settled: Intent | None = None
+        self.dirty = False
+
+    # --- measuring
+
+    def begin_session(self, session: Session, *, complete: bool) -> None:
+        """Klipper began anew: marks of its former life mean nothing any more.
+
+        `complete` says that this life is or was seen from its beginning: extruders start at 0.
+        """
+        state = self.state
+        state.session, state.complete, state.print_time = session, complete, 0.0
+        state.marks.clear()
+        state.positions.clear()
+        state.eras.clear()
+        self.dirty = True
+
+    def observe(self, extruder: str, position_mm: float) -> None:
+        """The extruder stands at this position now."""
+        if _sane(position_mm):
+            self._rise(extruder, position_mm, self.state.tools, self.state.job)
+            self.state.positions[extruder] = position_mm
+
+    def move(self, extruder: str, moves: Iterable[Move]) -> None:
+        """The extruder made these moves. Those it is known to have made already change nothing."""
+        state = self.state
+        for move in moves:
+            if not (_sane(move.start_mm) and _sane(move.end_mm) and math.isfinite(move.time)):
+                continue
+            era = next((era for era in state.eras if move.time < era.until), None)
+            tools, job = (era.tools, era.job) if era else (state.tools, state.job)
+            self._rise(extruder, move.start_mm, tools, job)
+            self._rise(extruder, move.end_mm, tools, job)
+            state.positions[extruder] = move.end_mm
+            self.pass_time(move.time)
+
+    def pass_time(self, print_time: float) -> None:
+        """The printer's clock has come to this moment."""
+        if math.isfinite(print_time) and print_time > self.state.print_time:
+            self.state.print_time = print_time
+
+    def _rise(self, extruder: str, position_mm: float, tools: Tools, job: int | None) -> None:
+        marks = self.state.marks
+        mark = marks.get(extruder)
+        if mark is None:
+            mark = 0.0 if self.state.complete else position_mm
+            marks[extruder] = mark
+            self.dirty = True
+        if position_mm > mark:
+            marks[extruder] = position_mm
+            self._charge(spool_for(tools, tool_of(extruder)), position_mm - mark, job)
+
+    def _charge(self, spool_id: int | None, used_mm: float, job: int | None) -> None:
+        if spool_id is None:
+            self.state.unassigned += used_mm
+        else:
+            self.state.pending[spool_id] = self.state.pending.get(spool_id, 0.0) + used_mm
+        if job is not None:
+            key = (job, spool_id)
+            self.job_use[key] = self.job_use.get(key, 0.0) + used_mm
+        self.dirty = True
+
+    # --- who pays
+
+    def set_tools(self, tools: Tools, moment: Moment | None) -> None:
+        """These spools pay from this moment on; what was commanded before is the former ones'."""
+        self._begin_era(moment)
+        self.state.tools = dict(tools)
+
+    def set_job(self, job: int | None, moment: Moment | None) -> None:
+        """Usage from this moment on belongs to this job, or to none."""
+        self._begin_era(moment)
+        self.state.job = job
+
+    def _begin_era(self, moment: Moment | None) -> None:
+        state = self.state
+        if moment is not None:
+            self.observe(moment.extruder, moment.position_mm)
+            self.pass_time(moment.print_time)
+        state.eras.append(Era(state.print_time, dict(state.tools), state.job))
+        del state.eras[:-MAX_ERAS]
+        self.dirty = True
+
+    # --- reporting
+
+    def open_intent(self, spool_id: int) -> Intent | None:
+        """The report on this spool whose outcome isn't known."""
+        return next((i for i in self.state.intents.values() if i.spool_id == spool_id and i.outcome == "open"), None)
+
+    def watched(self, spool_id: int) -> list[Intent]:
+        """Reports on this spool that may still turn up in Spoolman: the open one, and those taken back."""
+        return [intent for intent in self.state.intents.values() if intent.spool_id == spool_id]
+
+    def begin(self, spool_id: int, used_mm: float, before_mm: float, at: float) -> Intent:
+        """Take an amount out of what is pending, to report it."""
+        state = self.state
+        intent = Intent(state.next_intent, spool_id, used_mm, before_mm, at)
+        state.next_intent += 1
+        state.intents[intent.id] = intent
+        self._add_pending(spool_id, -used_mm)
+        return intent
+
+    def applied(self, intent: Intent, at: float, reason: str = "") -> None:
+        """Spoolman has it. If it had been taken back, the next report is smaller by it."""
+        late = self.state.intents[intent.id].outcome == "not_applied"
+        if late:
+            self._add_pending(intent.spool_id, -intent.used_mm)
+        self._end(intent, "late" if late else "applied", at, reason)
+
+    def refused(self, intent: Intent, at: float, reason: str) -> None:
+        """Spoolman surely doesn't have it and won't: it is pending again."""
+        self._add_pending(intent.spool_id, intent.used_mm)
+        self._end(intent, "refused", at, reason)
+
+    def taken_back(self, intent: Intent, at: float, reason: str) -> None:
+        """Spoolman doesn't have it now: it is pending again, but it may still turn up there."""
+        self._add_pending(intent.spool_id, intent.used_mm)
+        self.state.intents[intent.id] = replace(intent, outcome="not_applied", settled_at=at, reason=reason)
+
+    def forget(self, intent: Intent) -> None:
+        """It didn't turn up for so long that it never will."""
+        del self.state.intents[intent.id]
+        self.settled.append(intent)
+        self.dirty = True
+
+    def _end(self, intent: Intent, outcome: str, at: float, reason: str) -> None:
+        del self.state.intents[intent.id]
+        self.last_settled = replace(intent, outcome=outcome, settled_at=at, reason=reason)
+        self.settled.append(self.last_settled)
+        self.dirty = True
+
+    def _add_pending(self, spool_id: int, mm: float) -> None:
+        left = self.state.pending.get(spool_id, 0.0) + mm
+        if left:
+            self.state.pending[spool_id] = left
+        else:
+            self.state.pending.pop(spool_id, None)
+        self.dirty = True
+
+    # --- spools that are gone
+
+    def orphan(self, spool_id: int) -> float:
+        """The spool doesn't exist any more: what was to be reported on it waits for the user. Returns how much."""
+        state = self.state
+        for intent in self.watched(spool_id):
+            if intent.outcome == "open":
+                self.refused(intent, intent.at, "the spool is gone")
+            else:
+                self.forget(intent)
+        amount = state.pending.pop(spool_id, 0.0)
+        if amount > 0:
+            state.orphaned[spool_id] = state.orphaned.get(spool_id, 0.0) + amount
+        self.dirty = True
+        return amount
+
+    def assign_orphaned(self, spool_id: int, to_spool_id: int | None) -> float:
+        """The user gives orphaned usage to another spool (None: to nobody). Returns how much."""
+        amount = self.state.orphaned.pop(spool_id, 0.0)
+        if to_spool_id is None:
+            self.state.unassigned += amount
+        elif amount:
+            self._add_pending(to_spool_id, amount)
+        self.dirty = True
+        return amount
+
+    # --- looking
+
+    def unreported(self, spool_id: int) -> float:
+        """Millimetres of this spool that Spoolman doesn't show yet, as far as we know."""
+        intent = self.open_intent(spool_id)
+        return self.state.pending.get(spool_id, 0.0) + (intent.used_mm if intent else 0.0)
+
+
+def _sane(position_mm: float) -> bool:
+    return math.isfinite(position_mm) and abs(position_mm) < LARGEST_POSITION_MM

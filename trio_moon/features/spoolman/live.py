@@ -1,0 +1,151 @@
+"""Spoolman's websocket: every change of a spool as it happens. No message of it can do harm."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import trio
+from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, open_websocket_url
+from wsproto.utilities import LocalProtocolError, RemoteProtocolError
+
+from trio_moon.features.spoolman.client import ssl_context
+from trio_moon.features.spoolman.settings import SpoolmanSettings
+from trio_moon.features.spoolman.spool import Spool
+from trio_moon.kit.connect import LinkState, Pauses, PeerLost, keep_connected
+from trio_moon.kit.json_codec import NotJson, decode
+
+logger = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT = 5.0
+DISCONNECT_TIMEOUT = 2.0
+PING_EVERY = 5.0
+PONG_TIMEOUT = 5.0
+"""A link on which no answer to our ping comes in this time is dead, whatever TCP says."""
+PAUSES = Pauses(first=1.0, longest=30.0, jitter=0.3)
+KNOCK_EVERY = 2.0
+"""While Spoolman is down it is asked this often whether it is back, so that a long pause ends at once."""
+
+
+class Listener(Protocol):
+    """Who wants to know."""
+
+    def spoolman_connected(self) -> None: ...
+
+    def spoolman_lost(self, reason: str) -> None: ...
+
+    def spool_changed(self, spool: Spool) -> None: ...
+
+    def spool_deleted(self, spool_id: int) -> None: ...
+
+
+class LiveLink:
+    """Stays connected to Spoolman for ever."""
+
+    def __init__(self, settings: SpoolmanSettings, listener: Listener, is_up: Callable[[], Awaitable[bool]]) -> None:
+        self._url = settings.websocket_url
+        self._headers = [(name.encode(), value.encode()) for name, value in settings.headers.items()]
+        self._ssl = ssl_context(settings)
+        self._listener = listener
+        self._is_up = is_up
+        self._hurry = trio.Event()
+        self.state = LinkState()
+
+    def hurry(self) -> None:
+        """Spoolman has just answered somebody: try again now."""
+        self._hurry.set()
+
+    async def run(self) -> None:
+        """Connect, listen, and connect again."""
+        await keep_connected(
+            self._session, link=self.state, pauses=PAUSES, logger=logger, peer="Spoolman", sooner=self._comes_back
+        )
+
+    async def _comes_back(self) -> None:
+        """Ends when Spoolman was down and is up again, or when somebody says so."""
+        self._hurry = trio.Event()
+        was_down = False
+        while not self._hurry.is_set():
+            up = await self._is_up()
+            if up and was_down:
+                return
+            was_down = was_down or not up
+            with trio.move_on_after(KNOCK_EVERY):
+                await self._hurry.wait()
+
+    async def _session(self, connected: Callable[[], None]) -> None:
+        reason, told = "the connection ended", False
+        try:
+            async with open_websocket_url(
+                self._url,
+                self._ssl,
+                extra_headers=self._headers,
+                connect_timeout=CONNECT_TIMEOUT,
+                disconnect_timeout=DISCONNECT_TIMEOUT,
+            ) as socket:
+                connected()
+                told = True
+                self._listener.spoolman_connected()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_heartbeat, socket)
+                    while True:
+                        self._handle(await socket.get_message())
+        except* (
+            OSError,
+            trio.TooSlowError,
+            trio.BrokenResourceError,
+            HandshakeError,
+            ConnectionClosed,
+            LocalProtocolError,
+            RemoteProtocolError,
+        ) as errors:
+            reason = _describe(errors)
+        finally:
+            self.state.connected = False
+            if told:
+                self._listener.spoolman_lost(reason)
+        raise PeerLost(reason)
+
+    def _handle(self, message: str | bytes) -> None:
+        try:
+            event = decode(message)
+        except NotJson:
+            return
+        if not isinstance(event, dict) or event.get("resource") != "spool":
+            return
+        payload = event.get("payload")
+        spool_id = payload.get("id") if isinstance(payload, dict) else None
+        if type(spool_id) is not int:
+            return
+        if event.get("type") == "deleted":
+            self._listener.spool_deleted(spool_id)
+        elif (spool := Spool.from_wire(payload)) is not None:
+            self._listener.spool_changed(spool)
+
+
+async def _heartbeat(socket: WebSocketConnection) -> None:
+    while True:
+        await trio.sleep(PING_EVERY)
+        with trio.fail_after(PONG_TIMEOUT):
+            await socket.ping()
+
+
+def _describe(errors: BaseException) -> str:
+    while isinstance(errors, BaseExceptionGroup):
+        errors = errors.exceptions[0]
+    match errors:
+        case trio.TooSlowError():
+            return f"no answer to a ping within {PONG_TIMEOUT:g} s"
+        case ConnectionClosed():
+            code = getattr(errors.reason, "code", None)
+            return f"Spoolman closed the websocket (code {code})"
+        case HandshakeError():
+            status = getattr(errors, "status_code", None)
+            return (
+                f"the websocket was refused with HTTP {status}" if status else f"no websocket: {type(errors).__name__}"
+            )
+        case OSError():
+            return errors.strerror or str(errors)
+        case _:
+            return str(errors) or type(errors).__name__

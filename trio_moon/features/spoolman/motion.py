@@ -1,0 +1,253 @@
+"""Where the millimetres come from: Klipper's executed moves, or its commanded position where it doesn't tell them."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+import trio
+
+from trio_moon.features.spoolman.ledger import Ledger, Moment, Move, Session
+from trio_moon.kit.status_box import Status, StatusView
+from trio_moon.kit.topics import Topic
+from trio_moon.model.errors import KlippyRefused, PeerError
+from trio_moon.model.events import KlippyConnected, KlippyEvent, KlippyLost, KlippyReady, KlippyShutdown
+
+logger = logging.getLogger(__name__)
+
+QUERY_TIMEOUT = 1.0
+"""A choice of spool doesn't wait longer for a silent Klipper."""
+FIRST_QUERY_TIMEOUT = 10.0
+RETRACTION_MM = 10.0
+"""A position that is farther below the last one of the same Klipper belongs to another life."""
+E_AXIS = 3
+BEGIN_AGAIN = 2.0
+"""Seconds until a Klipper that didn't answer is asked again."""
+
+
+class Mirror(Protocol):
+    """What the printer has told of its objects."""
+
+    def get(self, name: str) -> dict[str, object]: ...
+
+    def observe(self, observer: Callable[[StatusView, float], None]) -> None: ...
+
+
+class Klipper(Protocol):
+    """The printer, as far as measuring needs it."""
+
+    @property
+    def mirror(self) -> Mirror: ...
+
+    @property
+    def events(self) -> Topic[KlippyEvent]: ...
+
+    @property
+    def state(self) -> str: ...
+
+    @property
+    def info(self) -> dict[str, object]: ...
+
+    def need(self, objects: dict[str, frozenset[str] | None]) -> None: ...
+
+    def listen(self, method: str, listener: Callable[[dict[str, object]], None]) -> None: ...
+
+    async def ask(self, method: str, params: object = None, *, deadline: float | None = ...) -> dict[str, object]: ...
+
+    async def query(self, objects: Mapping[str, list[str] | None]) -> tuple[Status, float]: ...
+
+
+class FilamentMeter:
+    """Feeds the ledger from Klipper, through its restarts and ours."""
+
+    def __init__(
+        self, printer: Klipper, ledger: Ledger, socket_path: Path | None, on_extruder: Callable[[], None], source: str
+    ) -> None:
+        self._printer = printer
+        self._ledger = ledger
+        self._socket_path = socket_path
+        self._on_extruder = on_extruder
+        self._wanted_source = source
+        self._measuring = False
+        self._waiting_to_begin = False
+        self._begun = trio.Event()
+        self._began_anew = False
+        self._listening: set[str] = set()
+        self.source = "position" if source == "position" else "motion"
+        self.extruder = "extruder"
+        """The active one, as far as we know."""
+        fields = {"extruder"} if self.source == "motion" else {"extruder", "position", "print_time", "extra_axes"}
+        printer.need({"toolhead": frozenset(fields)})
+        printer.mirror.observe(self._on_status)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Follow Klipper's lives until cancelled."""
+        while True:
+            with self._printer.events.subscribe() as news:
+                task_status.started()
+                task_status = trio.TASK_STATUS_IGNORED
+                self._waiting_to_begin = self._printer.state in ("ready", "shutdown")
+                with suppress(trio.EndOfChannel):
+                    while True:
+                        if self._waiting_to_begin:
+                            await self._begin()
+                        with trio.move_on_after(BEGIN_AGAIN if self._waiting_to_begin else math.inf):
+                            self._follow(await news.receive())
+
+    def _follow(self, event: KlippyEvent) -> None:
+        match event:
+            case KlippyConnected(_, state):
+                self._measuring = self._waiting_to_begin = False
+                self._began_anew = state not in ("ready", "shutdown")
+            case KlippyReady() | KlippyShutdown():
+                self._waiting_to_begin = not self._measuring
+            case KlippyLost():
+                self._measuring = self._waiting_to_begin = False
+
+    async def moment(self) -> Moment | None:
+        """Where the printer stands now; None when it can't tell."""
+        with trio.move_on_after(QUERY_TIMEOUT), suppress(PeerError):
+            if self._waiting_to_begin:
+                await self._begun.wait()
+            if self._measuring:
+                return await self._query()
+        return None
+
+    async def _query(self) -> Moment | None:
+        status, _ = await self._printer.query({"toolhead": ["print_time", "extruder", "position", "extra_axes"]})
+        return _moment(status.get("toolhead", {}))
+
+    async def _begin(self) -> None:
+        """Klipper can be measured: is this the life we know, and where does it stand?"""
+        try:
+            with trio.move_on_after(FIRST_QUERY_TIMEOUT):
+                moment = await self._query()
+                if moment is None:
+                    logger.warning("Klipper tells no usable position of its extruder")
+                    moment = Moment(0.0, "extruder", float("nan"))
+                self._enter_session(moment)
+                await self._choose_source()
+                self._waiting_to_begin = False
+                self._begun.set()
+                self._begun = trio.Event()
+        except PeerError as error:
+            logger.info("filament can't be measured yet: %s", error)
+
+    def _enter_session(self, moment: Moment) -> None:
+        process_id = self._printer.info.get("process_id")
+        session = Session(process_id if isinstance(process_id, int) else 0, self._socket_identity())
+        state = self._ledger.state
+        if state.session is None:
+            self._ledger.begin_session(session, complete=not moment.position_mm > 0)
+        elif self._is_another(state.session, session, moment):
+            logger.info("Klipper began anew: extruders count from 0")
+            self._ledger.begin_session(session, complete=True)
+        elif session != state.session:
+            state.session = session
+            self._ledger.dirty = True
+        self._began_anew = False
+        self._ledger.observe(moment.extruder, moment.position_mm)
+        self._ledger.pass_time(moment.print_time)
+        self._measuring = True
+        self._activate(moment.extruder)
+
+    def _is_another(self, known: Session, session: Session, moment: Moment) -> bool:
+        state = self._ledger.state
+        if self._began_anew or session.process_id != known.process_id or moment.print_time < state.print_time:
+            return True
+        last = state.positions.get(moment.extruder, 0.0)
+        return session.socket != known.socket and moment.position_mm < last - RETRACTION_MM
+
+    def _socket_identity(self) -> str:
+        try:
+            stat = self._socket_path.stat() if self._socket_path else None
+        except OSError:
+            return ""
+        return f"{stat.st_ino}:{stat.st_ctime_ns}" if stat else ""
+
+    async def _choose_source(self) -> None:
+        if self._wanted_source == "position":
+            return
+        try:
+            for name in await self._extruders():
+                await self._listen_to(name)
+            self._use("motion")
+        except KlippyRefused as error:
+            if self._wanted_source == "motion":
+                logger.warning("Klipper refuses to tell its moves: %s", error)
+            self._use("position")
+
+    async def _extruders(self) -> list[str]:
+        status, _ = await self._printer.query({"motion_report": ["trapq"]})
+        told = status.get("motion_report", {}).get("trapq")
+        names = [name for name in told if isinstance(name, str)] if isinstance(told, (list, tuple)) else []
+        return [name for name in names if name != "toolhead"] or ["extruder"]
+
+    async def _listen_to(self, extruder: str) -> None:
+        method = f"spoolman_moves_{extruder}"
+        if extruder not in self._listening:
+            self._listening.add(extruder)
+            self._printer.listen(method, lambda params: self._on_moves(extruder, params))
+        params = {"name": extruder, "response_template": {"method": method}}
+        await self._printer.ask("motion_report/dump_trapq", params, deadline=FIRST_QUERY_TIMEOUT)
+
+    def _use(self, source: str) -> None:
+        if source == "position" != self.source:
+            self._printer.need({"toolhead": frozenset({"extruder", "position", "print_time", "extra_axes"})})
+        self.source = source
+
+    # --- inside the reader: no waiting
+
+    def _on_moves(self, extruder: str, params: Mapping[str, object]) -> None:
+        data = params.get("data")
+        if self._measuring and isinstance(data, list):
+            self._ledger.move(extruder, [move for move in map(_parse_move, data) if move is not None])
+
+    def _on_status(self, changes: StatusView, eventtime: float) -> None:
+        if "toolhead" not in changes or not self._measuring:
+            return
+        toolhead = self._printer.mirror.get("toolhead")
+        if self.source == "position":
+            moment = _moment(toolhead)
+            if moment is not None:
+                if moment.print_time < self._ledger.state.print_time:
+                    self._enter_session(moment)
+                self._ledger.observe(moment.extruder, moment.position_mm)
+                self._ledger.pass_time(moment.print_time)
+        extruder = toolhead.get("extruder")
+        if isinstance(extruder, str) and extruder:
+            self._activate(extruder)
+
+    def _activate(self, extruder: str) -> None:
+        if extruder != self.extruder:
+            self.extruder = extruder
+            self._on_extruder()
+
+
+def _moment(toolhead: Mapping[str, Any]) -> Moment | None:
+    """The position that is the active extruder's; None when the fields don't make sense."""
+    position, extruder, print_time = toolhead.get("position"), toolhead.get("extruder"), toolhead.get("print_time")
+    axes = toolhead.get("extra_axes")
+    axis = axes.get(extruder, E_AXIS) if isinstance(axes, Mapping) else E_AXIS
+    if not isinstance(position, (list, tuple)) or not isinstance(axis, int) or not 0 <= axis < len(position):
+        return None
+    e, time = position[axis], print_time if isinstance(print_time, (int, float)) else 0.0
+    if not isinstance(extruder, str) or not extruder or not isinstance(e, (int, float)):
+        return None
+    try:
+        return Moment(float(time), extruder, float(e))
+    except OverflowError:
+        return None
+
+
+def _parse_move(row: Any) -> Move | None:
+    try:
+        time, duration, velocity, acceleration, (start, *_), (direction, *_) = row
+        end = start + direction * (velocity + 0.5 * acceleration * duration) * duration
+        return Move(float(time), float(start), float(end))
+    except (TypeError, ValueError):
+        return None
