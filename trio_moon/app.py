@@ -35,6 +35,8 @@ from trio_moon.features.notifiers import SCHEMA as NOTIFIERS_SCHEMA
 from trio_moon.features.notifiers import AppriseCourier, Composer, Notifier, Notifiers, Pictures, Undelivered
 from trio_moon.features.notifiers import endpoints as notifiers_endpoints
 from trio_moon.features.notifiers import read_settings as read_notifiers
+from trio_moon.features.octoprint import OctoPrint, OctoPrintSettings, OwnApi
+from trio_moon.features.octoprint import endpoints as octoprint_endpoints
 from trio_moon.features.server import ConsoleStore, DataStoreSettings, Server, Surroundings, TemperatureStore
 from trio_moon.features.server import endpoints as server_endpoints
 from trio_moon.features.spoolman import SCHEMA as SPOOLMAN_SCHEMA
@@ -296,6 +298,14 @@ def _spoolman(ground: Ground) -> Room | None:
     return Room("spoolman", spoolman_endpoints(spoolman), {"spoolman": spoolman})
 
 
+def _octoprint(ground: Ground) -> Room | None:
+    settings = ground.document.settings_or_none("octoprint_compat", OctoPrintSettings.from_section)
+    if settings is None:
+        return None
+    octoprint = OctoPrint(settings, ground.printer, OwnApi(ground.registry), instance=str(ground.paths.root))
+    return Room("octoprint_compat", octoprint_endpoints(octoprint), {"octoprint": octoprint})
+
+
 _ROOMS: tuple[Callable[[Ground], Room | None], ...] = (
     _server,
     _machine,
@@ -304,6 +314,7 @@ _ROOMS: tuple[Callable[[Ground], Room | None], ...] = (
     _webcams,
     _notifiers,
     _spoolman,
+    _octoprint,
 )
 
 

@@ -1,0 +1,205 @@
+"""Files and folders of `gcodes` as OctoPrint's `local` storage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from trio_moon.features.octoprint.about import NOTHING
+from trio_moon.features.octoprint.filament import filament_of
+from trio_moon.features.octoprint.parameters import FileCommand, FileRequest, NewFolder
+from trio_moon.features.octoprint.service import OctoPrint
+from trio_moon.features.octoprint.uploads import OctoPrintUpload
+from trio_moon.model.errors import BadParams, Conflict, Forbidden, NotFound
+from trio_moon.rpc.caller import Caller
+from trio_moon.rpc.replies import Incoming, Reply
+
+PRINTABLE = (".gcode", ".g", ".gco", ".nc")
+DEEPEST = 32
+
+
+class LocalFiles:
+    """The handlers."""
+
+    def __init__(self, octoprint: OctoPrint) -> None:
+        self._octoprint = octoprint
+        self._own = octoprint.own
+
+    # --- looking
+
+    async def list_all(self, params: FileRequest, caller: Caller) -> object:
+        listed = await self._directory("", caller)
+        usage = listed.get("disk_usage")
+        free, total = (usage.get("free"), usage.get("total")) if isinstance(usage, Mapping) else (None, None)
+        return {"files": await self._children("", params.recursive, caller), "free": free, "total": total}
+
+    async def show(self, params: FileRequest, caller: Caller) -> object:
+        path = params.path.strip("/")
+        entry = await self._find(path, caller)
+        if entry["type"] == "folder":
+            entry["children"] = await self._children(path, params.recursive, caller)
+        return entry
+
+    async def _children(self, path: str, recursive: bool, caller: Caller, depth: int = 0) -> list[dict[str, object]]:
+        listed = await self._directory(path, caller)
+        found: list[dict[str, object]] = []
+        for folder in _items(listed, "dirs"):
+            name = str(folder["dirname"])
+            if name.startswith("."):
+                continue
+            entry = _folder(_join(path, name))
+            if recursive and depth < DEEPEST:
+                entry["children"] = await self._children(_join(path, name), True, caller, depth + 1)
+            found.append(entry)
+        for file in _items(listed, "files"):
+            name = str(file["filename"])
+            if name.lower().endswith(PRINTABLE):
+                found.append(_file(_join(path, name), file))
+        return found
+
+    async def _find(self, path: str, caller: Caller) -> dict[str, object]:
+        parent, _, name = path.rpartition("/")
+        listed = await self._directory(parent, caller)
+        for file in _items(listed, "files"):
+            if file["filename"] == name:
+                return _file(path, file)
+        if any(folder["dirname"] == name for folder in _items(listed, "dirs")):
+            return _folder(path)
+        raise NotFound(f"there is no file '{path:.200}'")
+
+    async def _directory(self, path: str, caller: Caller) -> Mapping[str, object]:
+        return await self._own.ask("server.files.get_directory", caller, path=_join("gcodes", path), extended=True)
+
+    # --- changing
+
+    async def command(self, params: FileCommand, caller: Caller) -> Reply:
+        path = params.path.strip("/")
+        match params.command:
+            case "select":
+                entry = await self._find(path, caller)
+                if entry["type"] == "folder":
+                    raise BadParams("a folder can't be printed")
+                return await self._select(path, start=params.print)
+            case "unselect":
+                self._octoprint.selected = None
+                return NOTHING
+            case "copy" | "move":
+                return await self._transfer(params.command, path, params.destination, caller)
+            case _:
+                raise BadParams(f"{params.command!r:.60} is no command: use select, unselect, copy or move")
+
+    async def _select(self, path: str, *, start: bool) -> Reply:
+        self._octoprint.check_idle()
+        self._octoprint.selected = path
+        if start:
+            await self._octoprint.printer.start_print(path)
+            self._octoprint.selected = None
+        return NOTHING
+
+    async def _transfer(self, verb: str, path: str, destination: str, caller: Caller) -> Reply:
+        if not destination.strip("/"):
+            raise BadParams("'destination' is missing")
+        goal = _join("gcodes", destination.strip("/"))
+        try:
+            await self._find(destination.strip("/"), caller)
+            goal = _join(goal, path.rpartition("/")[2])
+            await self._find(goal.removeprefix("gcodes/"), caller)
+        except NotFound:
+            pass
+        else:
+            raise Conflict(f"'{goal}' exists already")
+        told = await self._blocked_is_conflict(f"server.files.{verb}", caller, source=_join("gcodes", path), dest=goal)
+        item = told.get("item")
+        ended = str(item.get("path")) if isinstance(item, Mapping) else ""
+        return Reply(_folder(ended), 201, {"Location": _resource(ended)})
+
+    async def delete(self, params: FileRequest, caller: Caller) -> Reply:
+        path = params.path.strip("/")
+        entry = await self._find(path, caller)
+        if entry["type"] == "folder":
+            await self._blocked_is_conflict(
+                "server.files.delete_directory", caller, path=_join("gcodes", path), force=True
+            )
+        else:
+            await self._blocked_is_conflict("server.files.delete_file", caller, path=_join("gcodes", path))
+        return NOTHING
+
+    async def _blocked_is_conflict(self, name: str, caller: Caller, **arguments: object) -> Mapping[str, object]:
+        """OctoPrint says 409, not 403, of a file that is being printed."""
+        try:
+            return await self._own.ask(name, caller, **arguments)
+        except Forbidden as error:
+            raise Conflict(error.message) from error
+
+    # --- arriving
+
+    def receive(self, caller: Caller, announced: int | None) -> Incoming:
+        """One upload to OctoPrint's address; the files room does the work."""
+        return OctoPrintUpload(self._own.upload()(caller, announced), self._octoprint, self, caller)
+
+    def arrived(self, path: str) -> dict[str, object]:
+        """What the answer says of a file that has arrived."""
+        return {key: value for key, value in _file(path, {}).items() if key not in ("size", "date", "gcodeAnalysis")}
+
+    def resource(self, path: str) -> str:
+        """The address of a file or folder."""
+        return _resource(path)
+
+    async def make_folder(self, params: NewFolder, caller: Caller) -> Reply:
+        path = _join(params.path.strip("/"), params.foldername.strip("/"))
+        await self._own.call("server.files.post_directory", caller, path=_join("gcodes", path))
+        return Reply({"folder": _folder(path), "done": True}, 201, {"Location": _resource(path)})
+
+    async def moonraker_command(self, params: FileCommand, caller: Caller) -> Reply:
+        """Where Moonraker's uploads point to: `<root>/<path>`, with select and print."""
+        root, _, path = params.path.strip("/").partition("/")
+        if params.command != "select" or root != "gcodes" or not path:
+            raise BadParams("the command must be select, of a file in gcodes")
+        if not params.print:
+            self._octoprint.selected = path
+            return NOTHING
+        return await self._select(path, start=True)
+
+
+def _items(listed: Mapping[str, object], key: str) -> list[Mapping[str, object]]:
+    items = listed.get(key)
+    return [item for item in items if isinstance(item, Mapping)] if isinstance(items, list) else []
+
+
+def _join(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder and name else folder or name
+
+
+def _resource(path: str) -> str:
+    """The address of a file or folder."""
+    return f"/api/files/local/{quote(path)}"
+
+
+def _folder(path: str) -> dict[str, object]:
+    name = path.rpartition("/")[2]
+    return {
+        "name": name,
+        "display": name,
+        "path": path,
+        "origin": "local",
+        "type": "folder",
+        "typePath": ["folder"],
+        "refs": {"resource": _resource(path)},
+    }
+
+
+def _file(path: str, file: Mapping[str, object]) -> dict[str, object]:
+    name = path.rpartition("/")[2]
+    modified = file.get("modified")
+    return {
+        "name": name,
+        "display": name,
+        "path": path,
+        "origin": "local",
+        "type": "machinecode",
+        "typePath": ["machinecode", "gcode"],
+        "size": file.get("size"),
+        "date": int(modified) if isinstance(modified, int | float) else None,
+        "refs": {"resource": _resource(path), "download": f"/server/files/gcodes/{quote(path)}"},
+        "gcodeAnalysis": {"estimatedPrintTime": file.get("estimated_time"), "filament": filament_of(file)},
+    }
