@@ -4,6 +4,7 @@ import { byId, confirmed, eachFrame, make, say, show, toast } from "./dom.js";
 import { JobView } from "./job.js";
 import { Link } from "./link.js";
 import { login, rememberedLogin } from "./login.js";
+import { NotifierView } from "./notifiers.js";
 import { SpoolView } from "./spool.js";
 import { TemperatureView } from "./temperatures.js";
 import { TreeView } from "./tree.js";
@@ -22,6 +23,7 @@ const call = (method, params, timeout) => link.call(method, params, timeout);
 const temperatures = new TemperatureView(byId("temperatures"));
 const job = new JobView(call, act);
 const spool = new SpoolView(call, act);
+const notifiers = new NotifierView(call);
 const tree = new TreeView(byId("tree"));
 const redraw = eachFrame(draw);
 
@@ -33,7 +35,7 @@ async function greet() {
     await login(call, WHO);
   }
   await look();
-  await Promise.all([subscribe(), spool.load(page.info), lookAtTree(), lookAtNotifiers()]);
+  await Promise.all([subscribe(), spool.load(page.info), lookAtTree(), notifiers.load(page.info)]);
 }
 
 async function look() {
@@ -116,16 +118,6 @@ async function lookAtTree() {
   tree.draw(await call("server.supervisor"));
   page.info.warnings = (await call("server.info")).warnings;
   redraw();
-}
-
-async function lookAtNotifiers() {
-  const { notifiers } = await call("server.notifiers.list").catch(() => ({ notifiers: [] }));
-  show(byId("notifiers-card"), notifiers.length > 0);
-  byId("notifiers").replaceChildren(
-    ...notifiers.map(({ name, events }) =>
-      make("li", {}, make("strong", {}, name), make("span", { class: "muted" }, ` ${events.join(", ")}`)),
-    ),
-  );
 }
 
 function changed({ online, retryAt }) {
