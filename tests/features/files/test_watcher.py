@@ -90,3 +90,9 @@ async def test_a_file_that_grows_is_told_when_it_is_whole(watched: World) -> Non
     await settle(watched)
     assert watched.actions() == [("create_file", "gcodes/growing.gcode")]
     assert watched.told()[0]["item"]["size"] == 4000
+
+
+async def test_a_log_that_grows_is_no_news(watched: World) -> None:
+    watched.write("logs/moonraker.log", "one line more")
+    watched.write("config/after.txt")
+    assert await told_of(watched, bool) == [("create_file", "config/after.txt")]

@@ -108,7 +108,16 @@ class World:
 
     async def call(self, name: str, **params: object) -> Any:
         """The result of a method by its JSON-RPC name."""
-        return await self.registry.named(f"server.files.{name}")(params, self.caller)
+        try:
+            return await self.registry.named(f"server.files.{name}")(params, self.caller)
+        finally:
+            await self._news_arrive()
+
+    async def _news_arrive(self) -> None:
+        """News follow the answer."""
+        arrived = trio.Event()
+        trio.lowlevel.current_trio_token().run_sync_soon(arrived.set)
+        await arrived.wait()
 
     async def http(self, verb: str, path: str, **params: object) -> Any:
         """The result of a method by its path."""

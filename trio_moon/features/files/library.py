@@ -113,7 +113,7 @@ class Library:
         }
         if change.source is not None:
             news["source_item"] = {"path": change.source.path, "root": change.source.root}
-        self._audience.announce("notify_filelist_changed", news)
+        self._audience.announce_after_answer("notify_filelist_changed", news)
         self.told.publish(change)
         return news
 

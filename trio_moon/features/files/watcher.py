@@ -55,7 +55,9 @@ class Watcher:
                 await self._keep_looking()
 
     def _bases(self) -> list[tuple[str, str]]:
-        return [(os.path.realpath(root.path), root.name) for root in self._library.roots if root.path.is_dir()]
+        """What clients may change is what they want news of; of a growing log there would be no end."""
+        roots = (root for root in self._library.roots if root.writable and root.path.is_dir())
+        return [(os.path.realpath(root.path), root.name) for root in roots]
 
     async def _listen(self, bases: list[tuple[str, str]]) -> None:
         from watchfiles import awatch  # costs memory that a service which watches nothing need not spend

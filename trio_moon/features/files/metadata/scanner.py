@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import trio
 
@@ -35,6 +35,8 @@ class MetadataScanner:
         self._wanted: dict[Place, None] = {}
         self._some = trio.Event()
         self._scanning: dict[Place, trio.Event] = {}
+        self._behind: Callable[[], bool] = lambda: False
+        self._followed = trio.Event()
 
     def vitals(self) -> Mapping[str, object]:
         return {"waiting": len(self._wanted)}
@@ -44,6 +46,8 @@ class MetadataScanner:
         found = await self._library.on_disk(listing.find, self._library.roots, gcode)
         if not found.is_file:
             raise NotFound(f"'{gcode}' is no file")
+        while self._behind():  # it may just have been moved, with all that is known of it
+            await self._followed.wait()
         while (running := self._scanning.get(gcode)) is not None:
             await running.wait()
         kept = await self._cache.get(gcode.path)
@@ -88,9 +92,22 @@ class MetadataScanner:
                 task_status = trio.TASK_STATUS_IGNORED
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._scan_wanted)
-                    async for change in changes:
-                        await self._follow(change)
+                    await self._follow_all(changes)
                     nursery.cancel_scope.cancel()
+
+    async def _follow_all(self, changes: trio.MemoryReceiveChannel[Change]) -> None:
+        self._behind = lambda: changes.statistics().tasks_waiting_receive == 0
+        try:
+            async for change in changes:
+                await self._follow(change)
+                self._tell_followed()
+        finally:
+            self._behind = lambda: False
+            self._tell_followed()
+
+    def _tell_followed(self) -> None:
+        self._followed.set()
+        self._followed = trio.Event()
 
     async def _catch_up(self) -> None:
         """Compare what is known with what is there: files change while we aren't running."""
