@@ -54,6 +54,7 @@ class Demo:
         self.paths = paths
         self.exact = True
         self._once = once
+        self._sync_rate = 1 if once else SYNC_RATE
         self._port = port if _is_free(port) else 0
         paths.make()
         (paths.gcodes / "vase.gcode").write_text("\n".join(vase()))
@@ -87,14 +88,14 @@ class Demo:
         config.write_text(
             f"[server]\nhost: 127.0.0.1\nport: {self._port}\n\n"
             f"[authorization]\ntrusted_clients:\n  127.0.0.1\n\n"
-            f"[spoolman]\nserver: {self._spoolman.url}\nsync_rate: {1 if self._once else SYNC_RATE}\n\n"
+            f"[spoolman]\nserver: {self._spoolman.url}\nsync_rate: {self._sync_rate}\n\n"
             "[octoprint_compat]\n\n[file_manager]\n"
         )
         return App(Document.load(config, self.paths.root), self.paths, Options())
 
     def _welcome(self, addresses: list[str]) -> None:
-        tell(f"trio_moon is at {', '.join(addresses)} (the page is at /)")
-        tell(f"a mock Spoolman is at {self._spoolman.url}, usage is reported every {SYNC_RATE} s; Ctrl-C ends it")
+        tell(f"trio_moon shows its page and serves its API at {addresses[0]}/")
+        tell(f"a mock Spoolman is at {self._spoolman.url}; usage is reported every {self._sync_rate} s; Ctrl-C ends it")
 
     async def _print_for_ever(self, app: App) -> None:
         while app.printer.state != "ready":
