@@ -293,7 +293,15 @@ def _spoolman(ground: Ground) -> Room | None:
     if settings is None:
         return None
     klippy_socket = _klippy_address(ground.document.section_or_empty("server"), ground.paths)
-    spoolman = Spoolman(settings, ground.printer, ground.database, ground.audience, klippy_socket)
+    spoolman = Spoolman(
+        settings,
+        ground.printer,
+        ground.database,
+        ground.audience,
+        ground.jobs,
+        ground.files.metadata_of,
+        klippy_socket,
+    )
     ground.notices.add_source(spoolman.warnings)
     return Room("spoolman", spoolman_endpoints(spoolman), {"spoolman": spoolman})
 

@@ -81,6 +81,7 @@ def test_prusas_configuration_at_the_end_is_read() -> None:
         "estimated_time": 5947,
         "filament_total": 9159.55,
         "filament_weight_total": 27.32,
+        "filament_lengths": [9159.55],
         "filament_weights": [27.32],
     }
 

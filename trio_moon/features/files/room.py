@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from trio_moon.features.files.endpoints import file_endpoints
 from trio_moon.features.files.library import Library
 from trio_moon.features.files.metadata.cache import MetadataCache
 from trio_moon.features.files.metadata.scanner import MetadataScanner
+from trio_moon.features.files.places import place_in
 from trio_moon.features.files.roots import Root, Roots
 from trio_moon.features.files.service import FileCalls
 from trio_moon.features.files.settings import FilesSettings
@@ -57,6 +59,10 @@ class Files:
     def registered_directories(self) -> list[str]:
         """The roots that exist, for `server.info`."""
         return self._roots.names()
+
+    async def metadata_of(self, filename: str) -> Mapping[str, object]:
+        """What is known of a file in `gcodes`, as `server.files.metadata` tells it; NotFound if there is none."""
+        return (await self.metadata.get(place_in("gcodes", filename))).as_wire()
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         return file_endpoints(FileCalls(self.library, self.metadata), self.desk)

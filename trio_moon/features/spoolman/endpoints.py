@@ -77,6 +77,13 @@ class Limit:
     limit: Annotated[int, Meta(ge=1, le=1000)] = 50
 
 
+@dataclass(frozen=True)
+class File:
+    """`filename`: relative to the `gcodes` root."""
+
+    filename: str
+
+
 def _spool_id(value: object, name: str = "spool_id") -> int | None:
     return None if value is None else parse_number(value, name, 1, LARGEST_ID)
 
@@ -95,6 +102,8 @@ def endpoints(spoolman: Spoolman) -> tuple[Endpoint, ...]:
         Endpoint("/server/spoolman/tools", ToolTable, POST=calls.choose_all, rpc_names=tools),
         Endpoint("/server/spoolman/orphaned", OrphanChoice, POST=calls.assign_orphaned, rpc_names=orphaned),
         Endpoint("/server/spoolman/journal", Limit, GET=calls.journal),
+        Endpoint("/server/spoolman/jobs", Limit, GET=calls.jobs),
+        Endpoint("/server/spoolman/check", File, GET=calls.check),
     )
 
 
@@ -160,6 +169,14 @@ class SpoolmanCalls:
 
     async def journal(self, params: Limit, caller: Caller) -> object:
         return {"reports": [_intent(intent) for intent in await self._spoolman.journal.reports(params.limit)]}
+
+    async def jobs(self, params: Limit, caller: Caller) -> object:
+        spoolman = self._spoolman
+        records = [record.as_wire() for record in await spoolman.journal.jobs(params.limit)]
+        return {"count": len(records), "jobs": records, "spool_ids": spoolman.jobs.spool_ids()}
+
+    async def check(self, params: File, caller: Caller) -> object:
+        return (await self._spoolman.check.check(params.filename)).as_wire()
 
     async def proxy(self, params: proxy.ProxyCall, caller: Caller) -> object:
         return await proxy.forward(self._spoolman.client, params)

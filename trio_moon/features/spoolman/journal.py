@@ -22,6 +22,8 @@ from trio_moon.store.schema import Schema
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+Price = tuple[float | None, float | None]
+"""Grams and money for a millimetre."""
 
 SCHEMA = Schema(
     "spoolman",
@@ -95,8 +97,10 @@ class JobRecord:
 class Journal:
     """Writes the ledger down; every method returns when it is on disk."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, prices: Callable[[int], Price] = lambda spool_id: (None, None)) -> None:
+        """`prices` knows what a millimetre of a spool weighs and costs."""
         self._store = store
+        self._prices = prices
         self._writing = trio.Lock()
         self.warnings: list[str] = []
         self.broken = ""
@@ -125,9 +129,10 @@ class Journal:
             if not ledger.dirty and not ledger.settled:
                 return
             state, settled, use = ledger.state.copy(), ledger.settled, ledger.job_use
+            prices = {spool_id: self._prices(spool_id) for _, spool_id in use if spool_id is not None}
             ledger.settled, ledger.job_use, ledger.dirty = [], {}, False
             try:
-                await self._store.write(lambda c: _write(c, state, settled, use))
+                await self._store.write(lambda c: _write(c, state, settled, use, prices))
             except BaseException as error:
                 ledger.settled[:0] = settled
                 for key, used_mm in use.items():
@@ -169,11 +174,6 @@ class Journal:
         update = "UPDATE spoolman_jobs SET outcome = ?, ended_at = ? WHERE id = ?"
         await self._store.write(lambda c: c.execute(update, (outcome, ended_at, job)).rowcount)
 
-    async def price_job(self, job: int, spool_id: int, grams_per_mm: float | None, cost_per_mm: float | None) -> None:
-        """What a millimetre of this spool weighs and costs."""
-        update = "UPDATE spoolman_job_spools SET grams_per_mm = ?, cost_per_mm = ? WHERE job = ? AND spool_id = ?"
-        await self._store.write(lambda c: c.execute(update, (grams_per_mm, cost_per_mm, job, spool_id)).rowcount)
-
     async def jobs(self, limit: int) -> list[JobRecord]:
         """The latest jobs, the newest first."""
 
@@ -195,7 +195,11 @@ class Journal:
 
 
 def _write(
-    c: sqlite3.Connection, state: LedgerState, settled: list[Intent], use: dict[tuple[int, int | None], float]
+    c: sqlite3.Connection,
+    state: LedgerState,
+    settled: list[Intent],
+    use: dict[tuple[int, int | None], float],
+    prices: dict[int, Price],
 ) -> None:
     c.execute("REPLACE INTO spoolman_state VALUES (?, ?)", (STATE, encode(state)))
     for i in settled:
@@ -205,10 +209,11 @@ def _write(
         c.execute("DELETE FROM spoolman_reports WHERE id <= ?", (state.next_intent - REPORTS_KEPT,))
     for (job, spool_id), used_mm in use.items():
         c.execute(
-            "INSERT INTO spoolman_job_spools (job, spool_id, used_mm) SELECT ?1, ?2, ?3"
+            "INSERT INTO spoolman_job_spools SELECT ?1, ?2, ?3, ?4, ?5"
             " WHERE EXISTS (SELECT 1 FROM spoolman_jobs WHERE id = ?1)"
-            " ON CONFLICT (job, spool_id) DO UPDATE SET used_mm = used_mm + ?3",
-            (job, spool_id or NO_SPOOL, used_mm),
+            " ON CONFLICT (job, spool_id) DO UPDATE SET used_mm = used_mm + ?3,"
+            " grams_per_mm = coalesce(?4, grams_per_mm), cost_per_mm = coalesce(?5, cost_per_mm)",
+            (job, spool_id or NO_SPOOL, used_mm, *prices.get(spool_id or NO_SPOOL, (None, None))),
         )
 
 

@@ -105,6 +105,10 @@ class LedgerState:
     tools: dict[int, int | None] = field(default_factory=dict)
     eras: list[Era] = field(default_factory=list)
     job: int | None = None
+    job_tools: dict[int, float] = field(default_factory=dict)
+    """Millimetres per tool in the present job."""
+    told_low: list[int] = field(default_factory=list)
+    """Spools that were told to be low."""
     pending: dict[int, float] = field(default_factory=dict)
     orphaned: dict[int, float] = field(default_factory=dict)
     unassigned: float = 0.0
@@ -120,6 +124,8 @@ class LedgerState:
             positions=dict(self.positions),
             tools=dict(self.tools),
             eras=list(self.eras),
+            job_tools=dict(self.job_tools),
+            told_low=list(self.told_low),
             pending=dict(self.pending),
             orphaned=dict(self.orphaned),
             intents=dict(self.intents),
@@ -185,9 +191,10 @@ class Ledger:
             self.dirty = True
         if position_mm > mark:
             marks[extruder] = position_mm
-            self._charge(spool_for(tools, tool_of(extruder)), position_mm - mark, job)
+            self._charge(tools, tool_of(extruder), position_mm - mark, job)
 
-    def _charge(self, spool_id: int | None, used_mm: float, job: int | None) -> None:
+    def _charge(self, tools: Tools, tool: int, used_mm: float, job: int | None) -> None:
+        spool_id = spool_for(tools, tool)
         if spool_id is None:
             self.state.unassigned += used_mm
         else:
@@ -195,6 +202,8 @@ class Ledger:
         if job is not None:
             key = (job, spool_id)
             self.job_use[key] = self.job_use.get(key, 0.0) + used_mm
+            if job == self.state.job:
+                self.state.job_tools[tool] = self.state.job_tools.get(tool, 0.0) + used_mm
         self.dirty = True
 
     # --- who pays
@@ -208,6 +217,7 @@ class Ledger:
         """Usage from this moment on belongs to this job, or to none."""
         self._begin_era(moment)
         self.state.job = job
+        self.state.job_tools.clear()
 
     def _begin_era(self, moment: Moment | None) -> None:
         state = self.state
@@ -301,6 +311,12 @@ class Ledger:
         return amount
 
     # --- looking
+
+    def note_low(self, spool_id: int, *, low: bool) -> None:
+        """Remember that a spool was told to be low, or is no longer."""
+        told = [known for known in self.state.told_low if known != spool_id]
+        self.state.told_low = [*told, spool_id] if low else told
+        self.dirty = True
 
     def unreported(self, spool_id: int) -> float:
         """Millimetres of this spool that Spoolman doesn't show yet, as far as we know."""

@@ -5,21 +5,26 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import trio
 
-from trio_moon.features.spoolman.client import Missing, SpoolmanClient
+from trio_moon.features.spoolman.checks import MetadataOf, PrintCheck
+from trio_moon.features.spoolman.client import Away, Missing, SpoolmanClient
 from trio_moon.features.spoolman.evidence import Witness
+from trio_moon.features.spoolman.jobs import JobKeeper, JobNews
 from trio_moon.features.spoolman.journal import Journal, Store
 from trio_moon.features.spoolman.ledger import Ledger, Tools, spool_for, tool_of
 from trio_moon.features.spoolman.live import LiveLink
+from trio_moon.features.spoolman.lookout import Lookout
+from trio_moon.features.spoolman.macro import SpoolMacro
 from trio_moon.features.spoolman.motion import FilamentMeter, Klipper
 from trio_moon.features.spoolman.reporter import Reporter
 from trio_moon.features.spoolman.settings import SpoolmanSettings
 from trio_moon.features.spoolman.spool import Spool
+from trio_moon.kit.json_codec import Raw
 from trio_moon.kit.topics import Topic
 from trio_moon.model.errors import BadParams, Conflict, MoonError, NotFound
 from trio_moon.model.events import SpoolmanAlert, SpoolSelected
@@ -41,6 +46,12 @@ class Printer(Klipper, Protocol):
 
     def say(self, text: str) -> None: ...
 
+    async def run_gcode(self, script: str) -> Raw: ...
+
+    async def request(self, method: str, params: object = None, *, deadline: float | None = ...) -> Raw: ...
+
+    before_print: list[Callable[[str], Awaitable[None]]]
+
 
 class Audience(Protocol):
     """Everybody who is connected."""
@@ -57,11 +68,13 @@ class Spoolman:
         printer: Printer,
         database: Store,
         audience: Audience,
+        jobs: JobNews,
+        metadata_of: MetadataOf,
         klippy_socket: Path | None = None,
     ) -> None:
         self.settings = settings
         self.ledger = Ledger()
-        self.journal = Journal(database)
+        self.journal = Journal(database, self._price)
         self.client = SpoolmanClient(settings)
         self.alerts: Topic[SpoolmanAlert] = Topic()
         self.selected: Topic[SpoolSelected] = Topic()
@@ -90,6 +103,12 @@ class Spoolman:
         self._look = trio.Event()
         self._send_orders, self._receive_orders = trio.open_memory_channel[dict[str, object]](MAX_ORDERS)
         printer.offer(REMOTE_METHOD, self._on_remote_call)
+        self.check = PrintCheck(self, metadata_of, printer.say, settings.check_before_print)
+        printer.before_print.append(self.check.guard)
+        pause = self._pause if "pause" in settings.low_filament_action else None
+        self._lookout = Lookout(self, settings.low_filament, pause, printer.say)
+        self.jobs = JobKeeper(self, jobs, self.check, self._lookout)
+        self._macro = None if settings.spool_macro is None else SpoolMacro(settings.spool_macro, printer, self._in_use)
 
     # --- what is known
 
@@ -171,6 +190,8 @@ class Spoolman:
 
     def _tell_selected(self, tool: int, spool_id: int | None) -> None:
         self.selected.publish(SpoolSelected(tool, spool_id))
+        if self._macro is not None:
+            self._macro.update()
         self._tell_soon("notify_active_spool_set", {"spool_id": spool_id, "tool": tool})
 
     def _tell_soon(self, method: str, params: object) -> None:
@@ -279,6 +300,29 @@ class Spoolman:
 
     def _put_on_shelf(self, spool: Spool) -> None:
         self.shelf[spool.id] = spool
+        if self._macro is not None and spool.id == self.active_spool:
+            self._macro.update()
+
+    async def refresh(self, spool_ids: Sequence[int]) -> Away | None:
+        """Read these spools now; Away as soon as Spoolman doesn't answer."""
+        for spool_id in spool_ids:
+            found = await self.client.read_spool(spool_id)
+            if isinstance(found, Away):
+                return found
+            if isinstance(found, Spool):
+                self._put_on_shelf(found)
+        return None
+
+    def _price(self, spool_id: int) -> tuple[float | None, float | None]:
+        spool = self.shelf.get(spool_id)
+        return (None, None) if spool is None else (spool.grams_per_mm, spool.cost_per_mm)
+
+    def _in_use(self) -> tuple[int, int | None, Spool | None]:
+        spool_id = self.active_spool
+        return self.active_tool, spool_id, self.shelf.get(spool_id) if spool_id is not None else None
+
+    async def _pause(self) -> None:
+        await self._printer.run_gcode("PAUSE")
 
     # --- life
 
@@ -298,6 +342,10 @@ class Spoolman:
                 nursery.start_soon(self._save)
                 nursery.start_soon(self.reporter.run)
                 nursery.start_soon(self._live.run)
+                nursery.start_soon(self._lookout.run)
+                nursery.start_soon(self.jobs.run)
+                if self._macro is not None:
+                    nursery.start_soon(self._macro.run)
                 task_status.started()
         finally:
             with trio.move_on_after(LAST_COMMIT, shield=True):

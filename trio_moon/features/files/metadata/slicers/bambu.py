@@ -28,6 +28,7 @@ def _read(excerpt: Excerpt) -> Reading:
         "object_height": values.number(block.get("max_z_height")),
         "layer_count": values.whole(block.get("total layer number")),
         "filament_total": values.total(block.get("total filament length [mm]")),
+        "filament_lengths": values.numbers(block.get("total filament length [mm]")) or None,
         "filament_weight_total": values.total(block.get("total filament weight [g]")),
         "estimated_time": _time(excerpt),
     }

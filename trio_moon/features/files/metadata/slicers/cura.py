@@ -26,6 +26,7 @@ def _read(excerpt: Excerpt) -> Reading:
         "layer_count": values.whole(block.get("LAYER_COUNT")),
         "estimated_time": values.highest(values.all_searched(r";TIME:(\d*\.?\d+)", excerpt.head)),
         "filament_total": sum(length * 1000 for length in lengths_m) if lengths_m else None,
+        "filament_lengths": [length * 1000 for length in lengths_m] or None,
         "filament_weight_total": sum(weights) if weights else None,
         "filament_weights": weights or None,
         "filament_type": values.unquoted(added.get("Filament type")),

@@ -31,6 +31,7 @@ def read(excerpt: Excerpt) -> Reading:
         "object_height": object_height(excerpt),
         "estimated_time": estimated_time(excerpt.tail_comments),
         "filament_total": values.total(said.get("filament used [mm]")),
+        "filament_lengths": values.numbers(said.get("filament used [mm]")) or None,
         "filament_weight_total": values.number(said.get("total filament used [g]")) or total_weight(said),
         "filament_weights": values.numbers(said.get("filament used [g]")) or None,
         "layer_count": values.whole(said.get("total layers count")),
