@@ -223,10 +223,13 @@ class SpoolmanClient:
         response = await self._http.send(request, stream=True)
         try:
             body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > limit:
-                    raise NoAnswer(f"Spoolman's answer is longer than {limit // 2**20} MiB")
+            with trio.CancelScope() as reading:  # ended from within: httpx's generators are then closed in order
+                async for chunk in response.aiter_bytes():
+                    body += chunk
+                    if len(body) > limit:
+                        reading.cancel()
+            if len(body) > limit:
+                raise NoAnswer(f"Spoolman's answer is longer than {limit // 2**20} MiB")
             return Answer(response.status_code, dict(response.headers), bytes(body))
         finally:
             with trio.CancelScope(shield=True):  # returns the connection; closing a socket doesn't wait

@@ -21,12 +21,13 @@ logger = logging.getLogger(__name__)
 
 QUERY_TIMEOUT = 1.0
 """A choice of spool doesn't wait longer for a silent Klipper."""
-FIRST_QUERY_TIMEOUT = 10.0
+SUBSCRIBE_TIMEOUT = 10.0
 RETRACTION_MM = 10.0
 """A position that is farther below the last one of the same Klipper belongs to another life."""
 E_AXIS = 3
-BEGIN_AGAIN = 2.0
+ASK_AGAIN = 2.0
 """Seconds until a Klipper that didn't answer is asked again."""
+TOOLHEAD_FIELDS = ("extruder", "position", "print_time", "extra_axes")
 
 
 class Mirror(Protocol):
@@ -65,23 +66,30 @@ class FilamentMeter:
     """Feeds the ledger from Klipper, through its restarts and ours."""
 
     def __init__(
-        self, printer: Klipper, ledger: Ledger, socket_path: Path | None, on_extruder: Callable[[], None], source: str
+        self,
+        printer: Klipper,
+        ledger: Ledger,
+        socket_path: Path | None,
+        *,
+        source: str,
+        on_extruder: Callable[[], None],
+        on_session: Callable[[], None],
     ) -> None:
+        """`on_extruder` is called when another extruder is active, `on_session` when Klipper has begun anew."""
         self._printer = printer
         self._ledger = ledger
         self._socket_path = socket_path
         self._on_extruder = on_extruder
+        self._on_session = on_session
         self._wanted_source = source
         self._measuring = False
-        self._waiting_to_begin = False
-        self._begun = trio.Event()
+        self._source_open = False
         self._began_anew = False
         self._listening: set[str] = set()
         self.source = "position" if source == "position" else "motion"
         self.extruder = "extruder"
         """The active one, as far as we know."""
-        fields = {"extruder"} if self.source == "motion" else {"extruder", "position", "print_time", "extra_axes"}
-        printer.need({"toolhead": frozenset(fields)})
+        printer.need({"toolhead": frozenset(TOOLHEAD_FIELDS)})
         printer.mirror.observe(self._on_status)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -90,69 +98,63 @@ class FilamentMeter:
             with self._printer.events.subscribe() as news:
                 task_status.started()
                 task_status = trio.TASK_STATUS_IGNORED
-                self._waiting_to_begin = self._printer.state in ("ready", "shutdown")
+                self._source_open = False
+                self._begin_measuring()
                 with suppress(trio.EndOfChannel):
                     while True:
-                        if self._waiting_to_begin:
-                            await self._begin()
-                        with trio.move_on_after(BEGIN_AGAIN if self._waiting_to_begin else math.inf):
+                        if self._measuring and not self._source_open:
+                            await self._open_source()
+                        pause = ASK_AGAIN if self._measuring and not self._source_open else math.inf
+                        with trio.move_on_after(pause):
                             self._follow(await news.receive())
 
     def _follow(self, event: KlippyEvent) -> None:
         match event:
             case KlippyConnected(_, state):
-                self._measuring = self._waiting_to_begin = False
+                self._measuring = self._source_open = False
                 self._began_anew = state not in ("ready", "shutdown")
             case KlippyReady() | KlippyShutdown():
-                self._waiting_to_begin = not self._measuring
+                self._begin_measuring()
             case KlippyLost():
-                self._measuring = self._waiting_to_begin = False
+                self._measuring = self._source_open = False
+
+    def _begin_measuring(self) -> None:
+        """Klipper has told where it stands: is this the life we know?"""
+        if self._measuring or self._printer.state not in ("ready", "shutdown"):
+            return
+        moment = _moment(self._printer.mirror.get("toolhead"))
+        if moment is None:
+            logger.warning("Klipper tells no usable position of its extruder")
+            moment = Moment(0.0, "extruder", math.nan)
+        self._measuring = True
+        self._enter_session(moment)
 
     async def moment(self) -> Moment | None:
         """Where the printer stands now; None when it can't tell."""
+        self._begin_measuring()
         with trio.move_on_after(QUERY_TIMEOUT), suppress(PeerError):
-            if self._waiting_to_begin:
-                await self._begun.wait()
             if self._measuring:
-                return await self._query()
+                status, _ = await self._printer.query({"toolhead": list(TOOLHEAD_FIELDS)})
+                return _moment(status.get("toolhead", {}))
         return None
-
-    async def _query(self) -> Moment | None:
-        status, _ = await self._printer.query({"toolhead": ["print_time", "extruder", "position", "extra_axes"]})
-        return _moment(status.get("toolhead", {}))
-
-    async def _begin(self) -> None:
-        """Klipper can be measured: is this the life we know, and where does it stand?"""
-        try:
-            with trio.move_on_after(FIRST_QUERY_TIMEOUT):
-                moment = await self._query()
-                if moment is None:
-                    logger.warning("Klipper tells no usable position of its extruder")
-                    moment = Moment(0.0, "extruder", float("nan"))
-                self._enter_session(moment)
-                await self._choose_source()
-                self._waiting_to_begin = False
-                self._begun.set()
-                self._begun = trio.Event()
-        except PeerError as error:
-            logger.info("filament can't be measured yet: %s", error)
 
     def _enter_session(self, moment: Moment) -> None:
         process_id = self._printer.info.get("process_id")
         session = Session(process_id if isinstance(process_id, int) else 0, self._socket_identity())
         state = self._ledger.state
         if state.session is None:
-            self._ledger.begin_session(session, complete=not moment.position_mm > 0)
+            self._ledger.begin_session(session, complete=self._began_anew or not moment.position_mm > 0)
+            self._on_session()
         elif self._is_another(state.session, session, moment):
-            logger.info("Klipper began anew: extruders count from 0")
+            logger.info("Klipper began anew: its extruders count from 0")
             self._ledger.begin_session(session, complete=True)
+            self._on_session()
         elif session != state.session:
             state.session = session
             self._ledger.dirty = True
         self._began_anew = False
         self._ledger.observe(moment.extruder, moment.position_mm)
         self._ledger.pass_time(moment.print_time)
-        self._measuring = True
         self._activate(moment.extruder)
 
     def _is_another(self, known: Session, session: Session, moment: Moment) -> bool:
@@ -169,17 +171,22 @@ class FilamentMeter:
             return ""
         return f"{stat.st_ino}:{stat.st_ctime_ns}" if stat else ""
 
-    async def _choose_source(self) -> None:
+    async def _open_source(self) -> None:
+        """Have the moves told, or be content with positions where Klipper doesn't know how to tell moves."""
         if self._wanted_source == "position":
+            self._source_open = True
             return
         try:
-            for name in await self._extruders():
-                await self._listen_to(name)
-            self._use("motion")
+            with trio.move_on_after(SUBSCRIBE_TIMEOUT):
+                for name in await self._extruders():
+                    await self._listen_to(name)
+                self.source, self._source_open = "motion", True
         except KlippyRefused as error:
             if self._wanted_source == "motion":
                 logger.warning("Klipper refuses to tell its moves: %s", error)
-            self._use("position")
+            self.source, self._source_open = "position", True
+        except PeerError as error:
+            logger.info("Klipper doesn't tell its moves yet: %s", error)
 
     async def _extruders(self) -> list[str]:
         status, _ = await self._printer.query({"motion_report": ["trapq"]})
@@ -193,12 +200,7 @@ class FilamentMeter:
             self._listening.add(extruder)
             self._printer.listen(method, lambda params: self._on_moves(extruder, params))
         params = {"name": extruder, "response_template": {"method": method}}
-        await self._printer.ask("motion_report/dump_trapq", params, deadline=FIRST_QUERY_TIMEOUT)
-
-    def _use(self, source: str) -> None:
-        if source == "position" != self.source:
-            self._printer.need({"toolhead": frozenset({"extruder", "position", "print_time", "extra_axes"})})
-        self.source = source
+        await self._printer.ask("motion_report/dump_trapq", params)
 
     # --- inside the reader: no waiting
 

@@ -93,7 +93,15 @@ class Spoolman:
             on_gone=self._spool_is_gone,
         )
         self._live = LiveLink(settings, self, self._spoolman_is_up)
-        self.meter = FilamentMeter(printer, self.ledger, klippy_socket, self._extruder_changed, settings.accounting)
+        self.meter = FilamentMeter(
+            printer,
+            self.ledger,
+            klippy_socket,
+            source=settings.accounting,
+            on_extruder=self._extruder_changed,
+            on_session=self._save_soon,
+        )
+        self._save_now = trio.Event()
         self._loaded = trio.Event()
         self._changing = trio.Lock()
         self._announced: int | None = None
@@ -351,6 +359,9 @@ class Spoolman:
             with trio.move_on_after(LAST_COMMIT, shield=True):
                 await self.journal.commit(self.ledger)
 
+    def _save_soon(self) -> None:
+        self._save_now.set()
+
     async def _announce(self) -> None:
         while True:
             await self._some_news.wait()
@@ -361,7 +372,9 @@ class Spoolman:
     async def _save(self) -> None:
         """Write down what was measured, whether or not Spoolman is there."""
         while True:
-            await trio.sleep(self.settings.sync_rate)
+            with trio.move_on_after(self.settings.sync_rate):
+                await self._save_now.wait()
+            self._save_now = trio.Event()
             try:
                 await self.journal.commit(self.ledger)
             except MoonError as error:
