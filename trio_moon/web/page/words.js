@@ -12,7 +12,7 @@ export function duration(seconds) {
 
 export function clock(date) {
   const sameDay = date.toDateString() === new Date().toDateString();
-  const options = { hour: "2-digit", minute: "2-digit", ...(sameDay ? {} : { weekday: "short" }) };
+  const options = { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...(sameDay ? {} : { weekday: "short" }) };
   return date.toLocaleTimeString([], options);
 }
 
