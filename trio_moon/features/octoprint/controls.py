@@ -30,7 +30,7 @@ class Controls:
         excluded = params.exclude.split(",")
         shown: dict[str, object] = {}
         if "temperature" not in excluded:
-            shown["temperature"] = await self._with_history(self._octoprint.temperatures(), params, caller)
+            shown["temperature"] = await self._with_history(await self._octoprint.temperatures(), params, caller)
         if "sd" not in excluded:
             shown["sd"] = {"ready": False}
         if "state" not in excluded:
@@ -48,7 +48,8 @@ class Controls:
 
     async def _some(self, params: Report, caller: Caller, which: str) -> object:
         self._octoprint.check_operational()
-        found = {name: value for name, value in self._octoprint.temperatures().items() if name.startswith(which)}
+        readings = await self._octoprint.temperatures()
+        found = {name: value for name, value in readings.items() if name.startswith(which)}
         if not found:
             raise Conflict(f"the printer has no {which}")
         return await self._with_history(found, params, caller)

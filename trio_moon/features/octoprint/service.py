@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import trio
 
@@ -12,7 +12,7 @@ from trio_moon.features.octoprint.heaters import by_octoprint_name, reading
 from trio_moon.features.octoprint.own_api import OwnApi
 from trio_moon.features.octoprint.settings import OctoPrintSettings
 from trio_moon.features.octoprint.states import PrinterState
-from trio_moon.model.errors import Conflict
+from trio_moon.model.errors import Conflict, PeerError
 from trio_moon.model.events import KlippyReady
 from trio_moon.printer.printer import Printer
 
@@ -83,11 +83,16 @@ class OctoPrint:
         names = [*_names(known.get("available_heaters")), *filter(_is_chamber, _names(known.get("available_sensors")))]
         return by_octoprint_name(names)
 
-    def temperatures(self) -> dict[str, object]:
-        """Every heater's present reading; those that Klipper hasn't told of are left out."""
-        mirror = self.printer.mirror
-        found = {name: mirror.get(klipper) for name, klipper in self.heaters().items()}
-        return {name: reading(fields) for name, fields in found.items() if "temperature" in fields}
+    async def temperatures(self) -> dict[str, object]:
+        """Every heater's present reading. In the first second Klipper doesn't tell of them yet: it is asked."""
+        heaters = self.heaters()
+        known = {klipper: self.printer.mirror.get(klipper) for klipper in heaters.values()}
+        unknown = [klipper for klipper, fields in known.items() if "temperature" not in fields]
+        if unknown:
+            with suppress(PeerError):
+                asked, _ = await self.printer.query(dict.fromkeys(unknown, sorted(HEATER_FIELDS)))
+                known.update(asked)
+        return {name: reading(known[klipper]) for name, klipper in heaters.items() if "temperature" in known[klipper]}
 
     async def run_gcode(self, script: str) -> None:
         """Run G-code on a printer that is operational; Klipper's refusal is told."""
