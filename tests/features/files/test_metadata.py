@@ -252,6 +252,14 @@ async def test_metadata_is_kept_until_the_file_changes(world: World) -> None:
     assert third["uuid"] != second["uuid"]
 
 
+async def test_other_rooms_learn_of_files_by_their_names(world: World) -> None:
+    world.write("gcodes/sub/part.gcode", PRUSA)
+    assert (await world.files.metadata_of("sub/part.gcode"))["estimated_time"] == 5947
+    await world.files.note_print("sub/part.gcode", "00000A", 7.5)
+    assert (await world.files.metadata_of("sub/part.gcode"))["job_id"] == "00000A"
+    assert [await world.files.exists(name) for name in ("sub/part.gcode", "sub", "gone.gcode")] == [True, False, False]
+
+
 async def test_what_is_no_gcode_has_no_metadata(world: World) -> None:
     world.write("gcodes/notes.txt")
     for filename in ("notes.txt", "missing.gcode", ""):

@@ -14,8 +14,9 @@ import pytest
 import trio
 
 from tests.features.files.world import World
+from trio_moon.features.files import listing
 from trio_moon.features.files.places import STAGING
-from trio_moon.model.errors import BadParams, Forbidden, MoonError, NotFound, Unprocessable
+from trio_moon.model.errors import BadParams, Forbidden, MoonError, NoSpace, NotFound, Unprocessable
 from trio_moon.model.errors import TooLarge as TooLargeError
 from trio_moon.model.events import KlippyReady
 
@@ -155,6 +156,21 @@ async def test_a_file_above_the_limit_is_refused_before_and_while_it_comes(tmp_p
             announced.start_file("file", "x.gcode")
         announced.abandon()
         assert world.all_files() == set()
+
+
+async def test_uploads_under_way_leave_room_for_each_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "disk_usage", lambda roots, place: {"total": 0, "used": 0, "free": 100 << 20})
+    first = world.files.desk.receive(world.caller, 60 << 20)
+    first.start_file("file", "a.gcode")
+    second = world.files.desk.receive(world.caller, 60 << 20)
+    with pytest.raises(NoSpace):
+        second.start_file("file", "b.gcode")
+    second.abandon()
+    first.abandon()
+    third = world.files.desk.receive(world.caller, 60 << 20)
+    third.start_file("file", "c.gcode")
+    third.abandon()
+    assert world.all_files() == set()
 
 
 async def test_two_files_in_one_upload_are_refused(world: World) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from trio_moon.features.files.endpoints import file_endpoints
 from trio_moon.features.files.library import Library
+from trio_moon.features.files.listing import find
 from trio_moon.features.files.metadata.cache import MetadataCache
 from trio_moon.features.files.metadata.scanner import MetadataScanner
 from trio_moon.features.files.places import place_in
@@ -17,6 +18,7 @@ from trio_moon.features.files.starter import JobQueue, Starter
 from trio_moon.features.files.uploads import UploadDesk
 from trio_moon.features.files.watcher import Watcher
 from trio_moon.kit.supervise import Service
+from trio_moon.model.errors import MoonError
 from trio_moon.model.paths import DataPaths
 from trio_moon.printer.printer import Printer
 from trio_moon.rpc.audience import Audience
@@ -63,6 +65,18 @@ class Files:
     async def metadata_of(self, filename: str) -> Mapping[str, object]:
         """What is known of a file in `gcodes`, as `server.files.metadata` tells it; NotFound if there is none."""
         return (await self.metadata.get(place_in("gcodes", filename))).as_wire()
+
+    async def note_print(self, filename: str, job_id: str, print_start_time: float) -> None:
+        """Remember a file's last print, which its metadata tells."""
+        await self.metadata.note_print(filename, job_id, print_start_time)
+
+    async def exists(self, filename: str) -> bool:
+        """Whether there is a file of this name below `gcodes`."""
+        try:
+            found = await self.library.on_disk(find, self._roots, place_in("gcodes", filename))
+        except MoonError:
+            return False
+        return found.is_file
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         return file_endpoints(FileCalls(self.library, self.metadata), self.desk)

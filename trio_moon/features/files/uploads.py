@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,13 +48,21 @@ class UploadDesk:
         self.library = library
         self.starter = starter
         self.largest = largest
+        self._open: set[Upload] = set()
 
     def receive(self, caller: Caller, announced: int | None) -> Upload:
         """One request to `/server/files/upload`."""
-        return Upload(self, announced, as_moonraker)
+        upload = Upload(self, announced)
+        self._open.add(upload)
+        return upload
 
+    def still_to_come(self) -> int:
+        """How many bytes the uploads under way have announced and not yet written."""
+        return sum(upload.still_to_come for upload in tuple(self._open))
 
-Answer = Callable[[Uploaded], Reply]
+    def ended(self, upload: Upload) -> None:
+        """An upload is in its place, or nothing is left of it."""
+        self._open.discard(upload)
 
 
 def as_moonraker(uploaded: Uploaded) -> Reply:
@@ -70,9 +77,8 @@ def as_moonraker(uploaded: Uploaded) -> Reply:
 class Upload:
     """One upload: an Incoming. Whatever ends it early, nothing of it is left."""
 
-    def __init__(self, desk: UploadDesk, announced: int | None, answer: Answer) -> None:
+    def __init__(self, desk: UploadDesk, announced: int | None) -> None:
         self._desk = desk
-        self._answer = answer
         self._announced = announced
         self._fields: dict[str, str] = {}
         self._name: tuple[str, ...] | None = None
@@ -81,6 +87,11 @@ class Upload:
         self._size = 0
         self._hash: _Hash | None = None
         self._picture: Picture | None = None
+
+    @property
+    def still_to_come(self) -> int:
+        """Bytes that were announced and aren't written yet; 0 before the file has begun."""
+        return max(0, (self._announced or 0) - self._size) if self._name else 0
 
     def add_field(self, name: str, value: str) -> None:
         if len(value) > LONGEST_FIELD:
@@ -98,7 +109,7 @@ class Upload:
         if self._announced is not None:
             if self._announced > self._desk.largest:
                 raise TooLarge(f"the largest file that may be uploaded has {self._desk.largest} bytes")
-            self._desk.library.changes.check_space(Place(root, self._name), self._announced)
+            self._desk.library.changes.check_space(Place(root, self._name), self._desk.still_to_come())
         with disk_errors("/".join(self._name)):
             self._file = os.open(self._stage(root), NEW_FILE, 0o644)
         if "checksum" in self._fields:
@@ -139,9 +150,10 @@ class Upload:
         outcome = Outcome()
         if is_gcode(place) and self._says("print"):
             outcome = await self._desk.starter.start(place.path)
-        return self._answer(Uploaded(place, told, outcome))
+        return as_moonraker(Uploaded(place, told, outcome))
 
     def abandon(self) -> None:
+        self._desk.ended(self)
         self._close()
         while self._staged:
             root, path = self._staged.pop()

@@ -18,6 +18,9 @@ from trio_moon.rpc.replies import Reply
 PATIENCE = 10.0
 """Seconds that a client waits for a macro to end. Klipper goes on after that; the state tells how far it is."""
 
+NEWS_AFTER = 1.0
+"""Seconds in which Klipper tells of a change that it has made: it does so every 250 ms."""
+
 
 class Job:
     """The handlers."""
@@ -89,8 +92,7 @@ class Job:
         name = self._file()
         if self._octoprint.state.text != "Paused" or name is None:
             raise Conflict("only a paused print can be started anew")
-        with self._octoprint.on_the_way("Cancelling"):
-            await self._printer.request("pause_resume/cancel", deadline=None)
+        await self._change("pause_resume/cancel", "Cancelling")
         await self._printer.start_print(name)
 
     async def _pause(self, action: str) -> None:
@@ -109,8 +111,12 @@ class Job:
         self._octoprint.check_operational()
         if not self._octoprint.state.at_work:
             raise Conflict("nothing is being printed")
-        with self._octoprint.on_the_way(on_the_way), trio.move_on_after(PATIENCE):
-            await self._printer.request(request, deadline=None)
+        before = self._octoprint.print_stats.get("state")
+        with trio.move_on_after(PATIENCE):
+            with self._octoprint.on_the_way(on_the_way):
+                await self._printer.request(request, deadline=None)
+            with trio.move_on_after(NEWS_AFTER):  # so that who asks next hears what is true
+                await self._octoprint.job_leaves(before)
 
 
 _NO_PROGRESS: dict[str, object] = {

@@ -12,6 +12,7 @@ from trio_moon.features.octoprint.heaters import by_octoprint_name, reading
 from trio_moon.features.octoprint.own_api import OwnApi
 from trio_moon.features.octoprint.settings import OctoPrintSettings
 from trio_moon.features.octoprint.states import PrinterState
+from trio_moon.kit.status_box import StatusView
 from trio_moon.model.errors import Conflict, PeerError
 from trio_moon.model.events import KlippyReady
 from trio_moon.printer.printer import Printer
@@ -32,7 +33,9 @@ class OctoPrint:
         self.selected: str | None = None
         """The file (below `gcodes`) that a client has selected and nobody has printed yet."""
         self._on_the_way: str | None = None
+        self._job_news = trio.Event()
         printer.need(dict.fromkeys(NEEDED))
+        printer.mirror.observe(self._note_job_news)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Whenever Klipper is ready, see to it that its heaters are told of."""
@@ -55,6 +58,16 @@ class OctoPrint:
     @property
     def print_stats(self) -> Mapping[str, object]:
         return self.printer.mirror.get("print_stats")
+
+    def _note_job_news(self, changes: StatusView, eventtime: float) -> None:
+        if "print_stats" in changes:
+            self._job_news.set()
+            self._job_news = trio.Event()
+
+    async def job_leaves(self, state: object) -> None:
+        """Wait until Klipper tells another `print_stats.state` than this."""
+        while self.print_stats.get("state") == state:
+            await self._job_news.wait()
 
     def check_operational(self) -> None:
         """Conflict unless Klipper is ready."""
