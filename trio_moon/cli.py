@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import signal
@@ -147,8 +148,16 @@ def run(arguments: argparse.Namespace) -> int:
 async def _serve(app: App, logbook: Logbook) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_mind_signals, app, logbook)
-        await run_app(app)
+        async with trio.open_nursery() as service:
+            await service.start(run_app, app)
+            _settle_memory()
         nursery.cancel_scope.cancel()
+
+
+def _settle_memory() -> None:
+    """What has been built stays: Python's collector needn't look through it again and again (a sixth of the CPU)."""
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 async def _mind_signals(app: App, logbook: Logbook) -> None:

@@ -53,7 +53,7 @@ class Limits:
     unknown_sessions: int = 20
     sessions_for_trusted: int = 10
     """Of `max_websocket_connections`, this many are kept for callers that are authorised."""
-    sweep_every: float = 0.5
+    sweep_every: float = 1.0
     """How exactly these times are kept."""
     grace: float = 0.7
     """What is being answered at shutdown has this long to end."""
