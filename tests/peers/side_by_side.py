@@ -14,6 +14,7 @@ import trio
 import trio_websocket
 
 PATIENCE = 30.0
+SETTLED_AFTER = 0.15
 
 HEADERS = (
     "content-type",
@@ -124,6 +125,7 @@ class Wire:
     async def exchange(self, message: object) -> list[Any]:
         """What comes back for a raw message, up to the answer of a call that is sent behind it."""
         await self.say(message)
+        await trio.sleep(SETTLED_AFTER)
         self._last_id += 1
         await self.say({"jsonrpc": "2.0", "method": "server.info", "id": self._last_id})
         told: list[Any] = []

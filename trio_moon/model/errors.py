@@ -9,7 +9,8 @@ Messages are sentences for a printer owner; numbers live in `rpc/error_codes.py`
     │  ├─ Unauthorized        we don't know who is calling
     │  ├─ Forbidden           we know, and it may not be done
     │  ├─ NotFound            no such file, spool, item …
-    │  │  └─ UnknownMethod    no such path or JSON-RPC method
+    │  │  ├─ UnknownMethod    no such path or JSON-RPC method
+    │  │  └─ NamesNothing     an argument names something that doesn't exist
     │  ├─ WrongVerb           the path is there, the verb isn't
     │  ├─ Conflict            not in this state (printing, busy)
     │  ├─ TooLarge            a body, message or file above its limit
@@ -59,6 +60,10 @@ class NotFound(RequestError):
 
 class UnknownMethod(NotFound):
     """No such path or JSON-RPC method."""
+
+
+class NamesNothing(NotFound):
+    """An argument names something that doesn't exist. Frontends show this; other things not found they pass over."""
 
 
 class WrongVerb(RequestError):

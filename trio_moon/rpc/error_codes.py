@@ -13,6 +13,7 @@ _HTTP: tuple[tuple[type[errors.MoonError], int], ...] = (
     (errors.BadParams, 400),
     (errors.Unauthorized, 401),
     (errors.Forbidden, 403),
+    (errors.NamesNothing, 400),
     (errors.NotFound, 404),
     (errors.WrongVerb, 405),
     (errors.Conflict, 409),

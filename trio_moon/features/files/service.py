@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 from trio_moon.features.files import listing
 from trio_moon.features.files.changes import archive_name
@@ -20,10 +23,23 @@ from trio_moon.features.files.parameters import (
     WholeRoot,
 )
 from trio_moon.features.files.places import Place, parse_place, place_in
-from trio_moon.model.errors import BadParams, NotFound
+from trio_moon.model.errors import BadParams, NamesNothing, NotFound
 from trio_moon.rpc.binding import NoParams
 from trio_moon.rpc.caller import Caller
 from trio_moon.rpc.replies import Download
+
+
+def _blame_the_argument(handler: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
+    """What a call's path doesn't lead to is the caller's mistake: a user who clicked on it shall be told."""
+
+    @wraps(handler)
+    async def checked(self: FileCalls, params: Any, caller: Caller) -> object:
+        try:
+            return await handler(self, params, caller)
+        except NotFound as error:
+            raise NamesNothing(error.message) from error
+
+    return checked
 
 
 class FileCalls:
@@ -35,6 +51,7 @@ class FileCalls:
         self._roots = library.roots
         self._changes = library.changes
 
+    @_blame_the_argument
     async def list_files(self, params: WholeRoot, caller: Caller) -> object:
         return await self._library.on_disk(listing.list_files, self._roots, params.root)
 
@@ -45,6 +62,7 @@ class FileCalls:
             if root.path.is_dir()
         ]
 
+    @_blame_the_argument
     async def get_directory(self, params: FolderRequest, caller: Caller) -> object:
         place = parse_place(params.path)
         listed = await self._library.on_disk(listing.list_folder, self._roots, place)
@@ -87,18 +105,21 @@ class FileCalls:
             await self._library.on_disk(self._changes.make_folder, place)
             return await self._library.tell(Change("create_dir", place))
 
+    @_blame_the_argument
     async def delete_directory(self, params: FolderDeletion, caller: Caller) -> object:
         place = parse_place(params.path)
         async with self._library.changing(place):
             await self._library.on_disk(lambda: self._changes.delete_folder(place, force=params.force))
             return await self._library.tell(Change("delete_dir", place))
 
+    @_blame_the_argument
     async def delete_file(self, params: SomePath, caller: Caller) -> object:
         place = parse_place(params.path)
         async with self._library.changing(place):
             await self._library.on_disk(self._changes.delete_file, place)
             return await self._library.tell(Change("delete_file", place))
 
+    @_blame_the_argument
     async def move(self, params: Transfer, caller: Caller) -> object:
         source = parse_place(params.source)
         async with self._library.changing(source, parse_place(params.dest)):
@@ -120,6 +141,7 @@ class FileCalls:
         else:
             self._changes.delete_file(source)
 
+    @_blame_the_argument
     async def copy(self, params: Transfer, caller: Caller) -> object:
         source, dest = parse_place(params.source), parse_place(params.dest)
         dest = await self._library.on_disk(self._changes.goal, source, dest)
@@ -132,6 +154,7 @@ class FileCalls:
         finally:
             self._changes.discard(prepared)
 
+    @_blame_the_argument
     async def zip(self, params: Archive, caller: Caller) -> object:
         if not params.items:
             raise BadParams("argument 'items' is empty: nothing to pack")
