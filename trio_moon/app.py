@@ -135,6 +135,7 @@ class App:
         self.printer = Printer(_klippy_address(server, paths), self.audience)
         self.jobs = JobTracker(self.printer)
         files = Files(_files_settings(document), paths, self.printer, self.database, self.audience)
+        self.notices.add_source(files.warnings)
         namespaces = Namespaces(self.database)
         access = Access(
             AccessSettings.from_section(document.section_or_empty("authorization"), document.problems.append),

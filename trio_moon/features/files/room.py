@@ -8,6 +8,7 @@ from pathlib import Path
 from trio_moon.features.files.endpoints import file_endpoints
 from trio_moon.features.files.library import Library
 from trio_moon.features.files.listing import find
+from trio_moon.features.files.metadata import objects
 from trio_moon.features.files.metadata.cache import MetadataCache
 from trio_moon.features.files.metadata.scanner import MetadataScanner
 from trio_moon.features.files.places import place_in
@@ -41,6 +42,7 @@ class Files:
         queue: JobQueue | None = None,
     ) -> None:
         """Nobody may see what is in `reserved`. `queue` takes uploads that should be printed after the present one."""
+        self._settings = settings
         printer.need({"print_stats": None, "virtual_sdcard": None})
         self._roots = Roots(
             [
@@ -53,10 +55,22 @@ class Files:
             reserved=(paths.database, paths.certs, *reserved),
         )
         self.library = Library(self._roots, printer.mirror, audience)
-        self.metadata = MetadataScanner(self.library, MetadataCache(database), audience)
+        processes = settings.process_objects and objects.is_installed()
+        processing = objects.ObjectProcessing(self.library) if processes else None
+        self.metadata = MetadataScanner(self.library, MetadataCache(database), audience, processing)
         self.starter = Starter(printer, database, queue if settings.queue_uploads else None)
-        self.desk = UploadDesk(self.library, self.starter, largest=settings.max_upload_bytes)
+        prepare = self.metadata.get if processes else None
+        self.desk = UploadDesk(self.library, self.starter, largest=settings.max_upload_bytes, prepare=prepare)
         self.watcher = Watcher(self.library, enabled=settings.watch)
+
+    def warnings(self) -> list[str]:
+        """Sentences for `server.info`: what was configured and can't be done."""
+        if self._settings.process_objects and not objects.is_installed():
+            return [
+                "[file_manager] enable_object_processing needs the library preprocess-cancellation:"
+                " install trio-moon[objects]"
+            ]
+        return []
 
     def registered_directories(self) -> list[str]:
         """The roots that exist, for `server.info`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 FIELDS = ("root", "path", "checksum", "print", "select")
 TRUE_WORDS = ("true", "1", "yes", "on")
 LONGEST_FIELD = 8192
-READ_BACK = 1 << 20
+
+Prepare = Callable[[Place], Awaitable[object]]
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,11 @@ class Uploaded:
 class UploadDesk:
     """Opens uploads."""
 
-    def __init__(self, library: Library, starter: Starter, *, largest: int) -> None:
+    def __init__(self, library: Library, starter: Starter, *, largest: int, prepare: Prepare | None = None) -> None:
+        """`prepare` is awaited before a file is printed: it may rewrite it."""
         self.library = library
         self.starter = starter
+        self.prepare = prepare
         self.largest = largest
         self._open: set[Upload] = set()
 
@@ -149,6 +153,8 @@ class Upload:
         await library.on_disk(self.abandon)
         outcome = Outcome()
         if is_gcode(place) and self._says("print"):
+            if self._desk.prepare is not None:
+                await self._desk.prepare(place)
             outcome = await self._desk.starter.start(place.path)
         return as_moonraker(Uploaded(place, told, outcome))
 

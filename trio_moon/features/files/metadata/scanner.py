@@ -13,6 +13,7 @@ from trio_moon.features.files.index import Change
 from trio_moon.features.files.library import Library
 from trio_moon.features.files.metadata.cache import Kept, MetadataCache
 from trio_moon.features.files.metadata.extract import extract_metadata
+from trio_moon.features.files.metadata.objects import ObjectProcessing
 from trio_moon.features.files.metadata.pictures import drop_pictures
 from trio_moon.features.files.places import Place
 from trio_moon.kit.threads import Workers
@@ -27,10 +28,18 @@ SCANNABLE = tuple(suffix for suffix in listing.GCODE_SUFFIXES if suffix != ".ufp
 class MetadataScanner:
     """Answers for the metadata of every G-code file."""
 
-    def __init__(self, library: Library, cache: MetadataCache, audience: Audience) -> None:
+    def __init__(
+        self,
+        library: Library,
+        cache: MetadataCache,
+        audience: Audience,
+        objects: ObjectProcessing | None = None,
+    ) -> None:
+        """With `objects`, marks of objects are made Klipper's before a file is read."""
         self._library = library
         self._cache = cache
         self._audience = audience
+        self._objects = objects
         self._workers = Workers("metadata")
         self._wanted: dict[Place, None] = {}
         self._some = trio.Event()
@@ -71,6 +80,8 @@ class MetadataScanner:
             await running.wait()
         done = self._scanning[gcode] = trio.Event()
         try:
+            if self._objects is not None:
+                await self._objects.process(gcode)
             before = await self._cache.get(gcode.path)
             found, modified_ns = await self._workers.run(extract_metadata, self._library.roots, gcode)
             kept = await self._cache.put(gcode.path, found, modified_ns)
