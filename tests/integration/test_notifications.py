@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,11 @@ import pytest
 import trio
 
 from tests.features.notifiers.targets import JPEG, Target
-from tests.integration.service import Client, configure, running
+from tests.integration.service import Client, Process, configure, running
 from trio_moon.app import App
 from trio_moon.testing import SimulatedKlipper
 
 ENDLESS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
-SIX = ["started", "paused", "resumed", "complete", "started", "cancelled"]
 
 
 @pytest.fixture
@@ -24,7 +23,7 @@ async def klipper(tmp_path: Path, nursery: trio.Nursery) -> SimulatedKlipper:
     klipper = SimulatedKlipper(
         paths.comms / "klippy.sock", gcodes=paths.gcodes, speed=50.0, status_interval=0.05, restart_pause=0.1
     )
-    (paths.gcodes / "a.gcode").write_text("G28\nM83\nG1 X100 E2 F600\n")
+    (paths.gcodes / "a.gcode").write_text("G28\nM83\nG1 X100 E2 F300\n")
     (paths.gcodes / "long.gcode").write_text("G28\nM83\n" + "G1 X100 E2 F600\nG1 X0 E2 F600\n" * 200)
     await nursery.start(klipper.run)
     return klipper
@@ -40,6 +39,13 @@ async def target(nursery: trio.Nursery) -> Callable[..., Any]:
     return start
 
 
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Process]:
+    process = Process(configure(tmp_path))
+    yield process
+    process.clean_up()
+
+
 def section(name: str, url: str, *lines: str, events: str = "*") -> str:
     return "\n".join([f"[notifier {name}]", f"url: {url}", f"events: {events}", *lines, ""])
 
@@ -48,6 +54,12 @@ async def ready(app: App) -> None:
     with trio.fail_after(20):
         while app.printer.state != "ready":
             await trio.sleep(0.01)
+
+
+async def print_ready(client: Client) -> None:
+    with trio.fail_after(20):
+        while (await client.result("/server/info"))["klippy_state"] != "ready":
+            await trio.sleep(0.02)
 
 
 async def status(client: Client, name: str) -> dict[str, Any]:
@@ -79,3 +91,219 @@ async def test_a_print_is_told_with_title_body_and_picture(
         assert phone.bodies == ["a.gcode was standby, is printing", "a.gcode was printing, is complete"]
         assert [post.pictures for post in phone.posts] == [[("snapshot.jpg", JPEG)]] * 2
         assert (await status(client, "phone"))["sent"] == 2
+
+
+async def print_six_events(client: Client) -> list[float]:
+    """started, paused, resumed, cancelled, started, complete in quick succession; returns when Klipper told each."""
+    seen: list[float] = []
+    async with client.websocket() as socket:
+        await socket.call("printer.objects.subscribe", objects={"print_stats": ["state"]})
+
+        async def step(state: str, path: str = "") -> None:
+            if path:
+                await client.post(path)
+            while (await socket.hear("notify_status_update"))["params"][0]["print_stats"].get("state") != state:
+                pass
+            seen.append(trio.current_time())
+
+        await step("printing", "/printer/print/start?filename=long.gcode")
+        await step("paused", "/printer/print/pause")
+        await step("printing", "/printer/print/resume")
+        await step("cancelled", "/printer/print/cancel")
+        await step("printing", "/printer/print/start?filename=a.gcode")
+        await step("complete")
+    return seen
+
+
+async def test_targets_that_hang_drip_or_refuse_delay_nobody_else_nor_the_end(
+    klipper: SimulatedKlipper, tmp_path: Path, target: Callable[..., Any], process: Process
+) -> None:
+    good, hanging, dripping, refusing = [await target(mood) for mood in ("good", "hang", "drip", "refuse")]
+    configure(
+        tmp_path,
+        section("hanging", f"json://{hanging.address}", "timeout: 30")
+        + section("dripping", f"json://{dripping.address}", "timeout: 30")
+        + section("refusing", f"json://{refusing.address}")
+        + section("nobody", "json://127.0.0.1:9")
+        + section("good", f"json://{good.address}", "body: {event_name}"),
+    )
+    client = await process.start()
+    await print_ready(client)
+    seen = await print_six_events(client)
+    await good.wait_for(6)
+    assert good.bodies == ["started", "paused", "resumed", "cancelled", "started", "complete"]
+    delays = [post.at - at for post, at in zip(good.posts, seen, strict=True)]
+    assert max(delays) < 5  # measured: 0.4 s for the first, which loads Apprise, and 0.02 s for the others
+    assert (await status(client, "hanging"))["queued"] == 6
+    assert await process.end() < 5  # measured: 0.5 s
+
+
+@pytest.mark.slow
+async def test_templates_and_pictures_that_fail_cost_only_themselves(
+    klipper: SimulatedKlipper, tmp_path: Path, target: Callable[..., Any], process: Process
+) -> None:
+    phone, camera = await target(), await target("hang")
+    url = f"json://{phone.address}"
+    configure(
+        tmp_path,
+        section("raising", url, "title: raising", "body: {event_args[7].filename}")
+        + section("endless", url, "title: endless", f"body: {ENDLESS}")
+        + section("missing", url, "title: missing", "body: {event_name}", "attach: ~/no/such.jpg")
+        + section("folder", url, "title: folder", "body: {event_name}", f"attach: {tmp_path}")
+        + section("unreachable", url, "title: unreachable", "attach: http://127.0.0.1:9/x.jpg")
+        + section("hanging", url, "title: hanging", f"attach: http://{camera.address}/x.jpg")
+        + section("good", url, "title: good", "body: {event_args[1].filename}"),
+    )
+    client = await process.start()
+    await print_ready(client)
+    waits: list[float] = []
+
+    async def probe() -> None:
+        while True:
+            began = trio.current_time()
+            await client.get("/server/info")
+            waits.append(trio.current_time() - began)
+            await trio.sleep(0.05)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(probe)
+        await client.post("/printer/print/start?filename=a.gcode")
+        await phone.wait_for(14, seconds=60)
+        nursery.cancel_scope.cancel()
+    told: dict[str, list[str]] = {}
+    for post in phone.posts:
+        told.setdefault(post.message["title"], []).append(post.message["message"])
+    assert told["good"] == ["a.gcode", "a.gcode"]
+    assert told["raising"][0].startswith("started\n(body: template failed: ")
+    assert told["endless"] == [
+        "started\n(body: template failed: it was not done within 2 s)",
+        "complete\n(body: template failed: it was not done within 2 s)",
+    ]
+    assert told["missing"][1] == "complete\n(no picture: ~/no/such.jpg: No such file or directory)"
+    assert told["folder"][1] == f"complete\n(no picture: {tmp_path}: a folder)"
+    assert told["unreachable"][0] == "started\n(no picture: all attempts to connect to 127.0.0.1:9 failed)"
+    assert told["hanging"] == [
+        "started\n(no picture: nothing within 5 s)",
+        "complete\n(no picture: nothing within 5 s)",
+    ]
+    assert max(waits) < 2, waits  # measured: 0.05 s
+    warnings = (await client.result("/server/info"))["warnings"]
+    assert any("[notifier endless] complete: body: template failed" in line for line in warnings)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("crash", [False, True], ids=["network only", "and kill -9"])
+async def test_what_could_not_be_sent_arrives_once_when_the_network_is_back(
+    klipper: SimulatedKlipper, tmp_path: Path, process: Process, nursery: trio.Nursery, crash: bool
+) -> None:
+    phone = Target()
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as network:
+            await network.start(phone.run)
+            scope.cancel()
+    configure(tmp_path, section("phone", f"json://{phone.address}", events="complete"))
+    client = await process.start()
+    await print_ready(client)
+    await client.post("/printer/print/start?filename=a.gcode")
+    with trio.fail_after(30):
+        while (await status(client, "phone"))["attempts"] < 2:
+            await trio.sleep(0.1)
+    if crash:
+        await process.kill()
+        client = await process.start()
+    await nursery.start(phone.run)
+    await phone.wait_for(1, seconds=60)
+    with trio.fail_after(20):
+        while (await status(client, "phone"))["queued"]:
+            await trio.sleep(0.05)
+    await process.end()
+    await process.start()
+    await trio.sleep(1)
+    assert phone.bodies == ["complete"]
+
+
+async def test_macros_may_notify_and_are_told_of_unknown_names(
+    klipper: SimulatedKlipper, tmp_path: Path, target: Callable[..., Any]
+) -> None:
+    phone = await target()
+    lines = ("body: {event_name}, {event_args|length}: {event_message}",)
+    paths = configure(tmp_path, section("phone", f"json://{phone.address}", *lines, events="gcode"))
+    async with running(paths) as (app, client), client.websocket() as socket:
+        await ready(app)
+        await klipper.call_remote("notify", name="phone", message="Change {filament}!")
+        await klipper.call_remote("notify", name="fax")
+        await phone.wait_for(1)
+        assert phone.bodies == ["remote_action, 0: Change {filament}!"]
+        told = (await socket.hear("notify_gcode_response"))["params"]
+        assert told == ["!! notify: there is no notifier 'fax', only phone"]
+
+
+async def test_a_test_says_what_apprise_answered(
+    klipper: SimulatedKlipper, tmp_path: Path, target: Callable[..., Any]
+) -> None:
+    good, refusing = await target(), await target("refuse")
+    paths = configure(
+        tmp_path,
+        section("good", f"json://{good.address}", "title: {event_name}", "body: {event_args[1].filename}")
+        + section("refusing", f"json://{refusing.address}")
+        + section("odd", "nonsense://nowhere"),
+    )
+    async with running(paths, debug=True) as (_, client), client.websocket() as socket:
+        result = (await client.post("/server/notifiers/test", json={"name": "good"})).json()["result"]
+        assert (result["status"], result["answer"]) == ("success", "delivered")
+        assert (result["title"], result["body"]) == ("started", "notifier_test.gcode")
+        assert good.bodies == ["notifier_test.gcode"]
+        again = await client.post("/server/notifiers/test", json={"name": "good"})
+        assert again.status_code == 429
+        result = await socket.call("server.notifiers.test", name="refusing")
+        assert result["status"] == "error"
+        assert "error=500" in result["answer"]
+        result = await socket.call("server.notifiers.test", name="odd")
+        assert result["answer"].startswith("Apprise can't use the url")
+        assert (await socket.ask("server.notifiers.test", name="fax"))["error"]["code"] == -32601
+        debug = (await client.post("/debug/notifiers/test", json={"name": "refusing"})).status_code
+        assert debug == 429
+
+
+async def test_the_list_shows_what_was_configured_word_by_word(tmp_path: Path) -> None:
+    paths = configure(
+        tmp_path,
+        section(
+            "a", "tgram://{secrets.bot}/{secrets.chat}", "attach: webcam:x", "body: {event_name}", events="started, *"
+        )
+        + section("b", "json://127.0.0.1", "body_format: markdown", "title: T")
+        + section("broken", "json://127.0.0.1", "body: {% if %}"),
+    )
+    async with running(paths) as (_, client):
+        assert await client.result("/server/notifiers/list") == {
+            "notifiers": [
+                {
+                    "name": "a",
+                    "url": "tgram://{secrets.bot}/{secrets.chat}",
+                    "events": ["started", "*"],
+                    "body": "{event_name}",
+                    "body_format": None,
+                    "title": None,
+                    "attach": "webcam:x",
+                },
+                {
+                    "name": "b",
+                    "url": "json://127.0.0.1",
+                    "events": ["*"],
+                    "body": None,
+                    "body_format": "markdown",
+                    "title": "T",
+                    "attach": None,
+                },
+            ]
+        }
+        assert "notifier" in (await client.result("/server/info"))["components"]
+        warnings = (await client.result("/server/info"))["warnings"]
+        assert any("[notifier broken], option 'body'" in line for line in warnings)
+        assert (await client.post("/debug/notifiers/test", json={"name": "a"})).status_code == 404
+
+
+async def test_without_a_notifier_there_is_no_such_chapter(tmp_path: Path) -> None:
+    async with running(configure(tmp_path)) as (_, client):
+        assert (await client.get("/server/notifiers/list")).status_code == 404
+        assert "notifier" not in (await client.result("/server/info"))["components"]

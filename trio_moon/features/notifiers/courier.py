@@ -63,7 +63,9 @@ def _send(url: str, letter: Letter, body_format: str) -> Answer:
     import apprise
     from apprise.attachment.memory import AttachMemory
 
-    target = apprise.Apprise(asset=apprise.AppriseAsset(async_mode=False))  # in this thread, not in a pool of its own
+    asset = apprise.AppriseAsset(async_mode=False)
+    asset._service_timeout = 0.0  # with one, Apprise 2 works in a pool of threads, which Python joins when it ends
+    target = apprise.Apprise(asset=asset)
     with _overheard() as lines:
         attach = [
             AttachMemory(  # type: ignore[no-untyped-call]

@@ -184,7 +184,11 @@ class Notifier:
 
     async def _write(self, message: Message) -> None:
         """The letter is written when it happens, whatever hangs before it in the queue: pictures show that moment."""
-        message.letter, problems = await self.compose(message.news)
+        try:
+            message.letter, problems = await self.compose(message.news)
+        except Exception:  # our own mistake: it would come again at each restart, as long as the message waits
+            logger.exception("notifier %s: the message about %s can't be written", self.name, message.news.event_name)
+            message.letter, problems = Letter("", message.news.event_name), ("it could not be written: see the log",)
         key = f"notifier {self.name} letter"
         self._notices.withdraw(key)
         for problem in problems:

@@ -108,10 +108,13 @@ async def _read(answer: httpx.Response) -> Picture:
     if content_type.startswith("multipart/"):
         raise NoPicture("this is a video stream: use the camera's snapshot address")
     content = bytearray()
-    async for part in answer.aiter_bytes():
-        content += part
-        if len(content) > LARGEST_BYTES:
-            raise NoPicture(f"larger than {LARGEST_BYTES >> 20} MiB")
+    with trio.CancelScope() as enough:  # not `break`: that would leave httpx's generators open
+        async for part in answer.aiter_bytes():
+            content += part
+            if len(content) > LARGEST_BYTES:
+                enough.cancel()
+    if len(content) > LARGEST_BYTES:
+        raise NoPicture(f"larger than {LARGEST_BYTES >> 20} MiB")
     if not content:
         raise NoPicture("it is empty")
     content_type = content_type or "application/octet-stream"
@@ -131,20 +134,27 @@ def read_file(home: Path, address: str) -> Picture:
     """A regular file's content; NoPicture says why it can't be had. Blocks."""
     try:
         path = home / Path(address.removeprefix("file://")).expanduser()
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        try:
+            content = _read_regular(handle)
+        finally:
+            os.close(handle)
+    except NoPicture as error:
+        raise NoPicture(f"{address:.100}: {error}") from None
     except (OSError, RuntimeError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise NoPicture(f"{address:.100}: {reason}") from None
-    with open(handle, "rb") as file:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise NoPicture(f"{address:.100}: {'a folder' if stat.S_ISDIR(status.st_mode) else 'no regular file'}")
-        try:
-            content = file.read(LARGEST_BYTES + 1)
-        except OSError as error:
-            raise NoPicture(f"{address:.100}: {error.strerror}") from None
-    if not content:
-        raise NoPicture(f"{address:.100}: it is empty")
-    if len(content) > LARGEST_BYTES:
-        raise NoPicture(f"{address:.100}: larger than {LARGEST_BYTES >> 20} MiB")
     return Picture(path.name, mimetypes.guess_type(path.name)[0] or "application/octet-stream", content)
+
+
+def _read_regular(handle: int) -> bytes:
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        raise NoPicture("a folder" if stat.S_ISDIR(mode) else "not a regular file")
+    with open(handle, "rb", closefd=False) as file:
+        content = file.read(LARGEST_BYTES + 1)
+    if not content:
+        raise NoPicture("it is empty")
+    if len(content) > LARGEST_BYTES:
+        raise NoPicture(f"larger than {LARGEST_BYTES >> 20} MiB")
+    return content

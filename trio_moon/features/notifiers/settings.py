@@ -73,7 +73,7 @@ class NotifierSettings:
             name=section.title,
             raw={
                 "name": section.title,
-                **{option: section.raw(option) for option in LISTED},
+                **{option: _stripped(section.raw(option)) for option in LISTED},
                 "events": words,
             },
             url=url,
@@ -106,6 +106,10 @@ class NotifierSettings:
         """An event that it tells of, for tests."""
         named = [event for event in (*JOB_EVENTS, *EXTRA_EVENTS) if event in self.events]
         return named[0] if named else "started" if "*" in self.events else REMOTE_ACTION
+
+
+def _stripped(text: str | None) -> str | None:
+    return None if text is None else text.strip()
 
 
 def read_settings(document: Document) -> list[NotifierSettings]:
