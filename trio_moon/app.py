@@ -165,7 +165,10 @@ class App:
         )
         self.registry.add(printer_endpoints(self.printer))
         self.registry.fall_back(PrinterCalls(self.printer).forward)
-        self.rooms += [room for build in _ROOMS if (room := build(ground)) is not None]
+        for build in _ROOMS:  # one after another: a later room may look for an earlier one
+            room = build(ground)
+            if room is not None:
+                self.rooms.append(room)
         for room in self.rooms:
             self.registry.add(room.endpoints)
         self.front = Front(
@@ -256,39 +259,6 @@ def _webcams(ground: Ground) -> Room:
     return Room("webcam", webcams_endpoints(webcams), {"webcams": webcams})
 
 
-def _notifiers(ground: Ground) -> Room | None:
-    configured = read_notifiers(ground.document)
-    if not configured:
-        return None
-    renderer = Renderer()
-    pictures = Pictures(ground.paths.root, lambda name: _snapshot_url(ground, name))
-    undelivered = Undelivered(ground.database)
-    each = [
-        Notifier(
-            settings,
-            Composer(settings, renderer, pictures),
-            AppriseCourier(settings.name),
-            undelivered,
-            ground.notices,
-        )
-        for settings in configured
-    ]
-    room = Notifiers(each, ground.printer, ground.jobs, undelivered)
-    services: dict[str, Service] = {"templates": renderer, "notifiers": room}
-    services |= {f"notifier {notifier.name}": notifier for notifier in each}
-    return Room("notifier", notifiers_endpoints(room, debug=ground.options.debug), services)
-
-
-def _snapshot_url(ground: Ground, name: str) -> str | None:
-    """Where a camera's picture is fetched; None if there is no such camera."""
-    for room in ground.rooms:
-        webcams = room.services.get("webcams")
-        if isinstance(webcams, Webcams):
-            with suppress(NotFound):
-                return webcams.snapshot_url(name)
-    return None
-
-
 def _spoolman(ground: Ground) -> Room | None:
     settings = ground.document.settings_or_none("spoolman", SpoolmanSettings.from_section)
     if settings is None:
@@ -307,6 +277,42 @@ def _spoolman(ground: Ground) -> Room | None:
     return Room("spoolman", spoolman_endpoints(spoolman), {"spoolman": spoolman})
 
 
+def _notifiers(ground: Ground) -> Room | None:
+    configured = read_notifiers(ground.document)
+    if not configured:
+        return None
+    renderer = Renderer()
+    pictures = Pictures(ground.paths.root, lambda name: _snapshot_url(ground, name))
+    undelivered = Undelivered(ground.database)
+    each = [
+        Notifier(
+            settings,
+            Composer(settings, renderer, pictures),
+            AppriseCourier(settings.name),
+            undelivered,
+            ground.notices,
+        )
+        for settings in configured
+    ]
+    alerts = [
+        service.alerts for room in ground.rooms for service in room.services.values() if isinstance(service, Spoolman)
+    ]
+    room = Notifiers(each, ground.printer, ground.jobs, undelivered, alerts)
+    services: dict[str, Service] = {"templates": renderer, "notifiers": room}
+    services |= {f"notifier {notifier.name}": notifier for notifier in each}
+    return Room("notifier", notifiers_endpoints(room, debug=ground.options.debug), services)
+
+
+def _snapshot_url(ground: Ground, name: str) -> str | None:
+    """Where a camera's picture is fetched; None if there is no such camera."""
+    for room in ground.rooms:
+        webcams = room.services.get("webcams")
+        if isinstance(webcams, Webcams):
+            with suppress(NotFound):
+                return webcams.snapshot_url(name)
+    return None
+
+
 def _octoprint(ground: Ground) -> Room | None:
     settings = ground.document.settings_or_none("octoprint_compat", OctoPrintSettings.from_section)
     if settings is None:
@@ -321,8 +327,8 @@ _ROOMS: tuple[Callable[[Ground], Room | None], ...] = (
     _proc_stats,
     _database,
     _webcams,
-    _notifiers,
     _spoolman,
+    _notifiers,
     _octoprint,
 )
 

@@ -12,6 +12,8 @@ import trio
 from tests.features.notifiers.targets import JPEG, Target
 from tests.integration.service import Client, Process, configure, running
 from trio_moon.app import App
+from trio_moon.features.spoolman import Spoolman
+from trio_moon.model.events import SpoolmanAlert
 from trio_moon.testing import SimulatedKlipper
 
 ENDLESS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
@@ -307,3 +309,51 @@ async def test_without_a_notifier_there_is_no_such_chapter(tmp_path: Path) -> No
     async with running(configure(tmp_path)) as (_, client):
         assert (await client.get("/server/notifiers/list")).status_code == 404
         assert "notifier" not in (await client.result("/server/info"))["components"]
+
+
+async def test_extra_events_are_told_to_those_who_name_them(
+    klipper: SimulatedKlipper, tmp_path: Path, target: Callable[..., Any]
+) -> None:
+    phone = await target()
+    klippy = "klippy_ready, klippy_shutdown, klippy_disconnected"
+    events = f"{klippy}, spoolman_back, filament_low, progress:50, layer:2, first_layer, complete"
+    (tmp_path / "gcodes" / "layers.gcode").write_text(
+        "G28\nM83\nSET_PRINT_STATS_INFO TOTAL_LAYER=3\n"
+        + "".join(f"SET_PRINT_STATS_INFO CURRENT_LAYER={n}\nG1 X100 E2 F600\nG1 X0 E2 F600\n" for n in (1, 2, 3))
+    )
+    paths = configure(
+        tmp_path,
+        section(
+            "phone", f"json://{phone.address}", "body: {event_name}: {event_message}", events="first_layer, " + events
+        )
+        + section("other", f"json://{phone.address}", "body: other {event_name}")
+        + "[spoolman]\nserver: http://127.0.0.1:9\n",
+    )
+    async with running(paths) as (app, client):
+        await ready(app)
+        await phone.wait_for(1)
+        await client.post("/printer/print/start?filename=layers.gcode")
+        await phone.wait_for(7)
+        (spoolman,) = (
+            service for room in app.rooms for service in room.services.values() if isinstance(service, Spoolman)
+        )
+        spoolman.alerts.publish(SpoolmanAlert("spoolman_back", "Spoolman is connected."))  # its first connection
+        spoolman.alerts.publish(SpoolmanAlert("filament_low", "20 g are left on spool 3."))
+        await phone.wait_for(8)
+        klipper.shut_down("Lost communication with MCU 'mcu'")
+        await phone.wait_for(9)
+        await klipper.restart()
+        await phone.wait_for(11)
+    assert phone.bodies[0] == "klippy_ready: Klipper is ready"
+    assert sorted(phone.bodies[1:7]) == [
+        "complete:",
+        "first_layer: the first layer is done",
+        "layer:2: layer 2 of 3",
+        "other complete",
+        "other started",
+        "progress:50: 50 % printed",
+    ]
+    assert phone.bodies[7] == "filament_low: 20 g are left on spool 3."
+    assert phone.bodies[8] == "klippy_shutdown: Klipper has shut down: Lost communication with MCU 'mcu'"
+    assert phone.bodies[9].startswith("klippy_disconnected: Klipper is disconnected")
+    assert phone.bodies[10] == "klippy_ready: Klipper is ready"

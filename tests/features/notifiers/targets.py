@@ -71,9 +71,10 @@ class Target:
 
     async def wait_for(self, count: int, seconds: float = 20) -> None:
         """Until so many messages have come."""
-        with trio.fail_after(seconds):
+        with trio.move_on_after(seconds):
             while len(self.posts) < count:
                 await trio.sleep(0.01)
+        assert len(self.posts) >= count, self.posts
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         self.connections += 1

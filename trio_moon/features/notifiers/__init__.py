@@ -5,13 +5,12 @@ from trio_moon.features.notifiers.courier import AppriseCourier
 from trio_moon.features.notifiers.endpoints import endpoints
 from trio_moon.features.notifiers.notifier import Notifier
 from trio_moon.features.notifiers.pictures import Pictures
-from trio_moon.features.notifiers.service import Alert, Notifiers
+from trio_moon.features.notifiers.service import Notifiers
 from trio_moon.features.notifiers.settings import NotifierSettings, read_settings
 from trio_moon.features.notifiers.undelivered import SCHEMA, Undelivered
 
 __all__ = [
     "SCHEMA",
-    "Alert",
     "AppriseCourier",
     "Composer",
     "Notifier",

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Protocol
 
 from trio_moon.features.notifiers.news import Letter
@@ -49,9 +50,20 @@ class AppriseCourier:
         return await self._workers.run_abandonable(_understands, url)
 
 
-def _understands(url: str) -> bool:
-    import apprise
+_loading = threading.Lock()
 
+
+def _load() -> ModuleType:
+    """Apprise with its plugins; one thread at a time, for its own locks and Python's import locks could cross."""
+    with _loading:
+        import apprise
+
+        apprise.Apprise.instantiate("json://localhost")
+    return apprise
+
+
+def _understands(url: str) -> bool:
+    apprise = _load()
     with _overheard():
         try:
             return apprise.Apprise.instantiate(url) is not None
@@ -60,7 +72,7 @@ def _understands(url: str) -> bool:
 
 
 def _send(url: str, letter: Letter, body_format: str) -> Answer:
-    import apprise
+    apprise = _load()
     from apprise.attachment.memory import AttachMemory
 
     asset = apprise.AppriseAsset(async_mode=False)

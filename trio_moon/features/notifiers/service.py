@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from typing import Protocol, TypeVar
 
 import trio
 
@@ -16,13 +15,12 @@ from trio_moon.features.notifiers.undelivered import Undelivered
 from trio_moon.kit.status_box import StatusView
 from trio_moon.kit.topics import Topic
 from trio_moon.model.errors import NotFound, TooMany
-from trio_moon.model.events import KlippyEvent, KlippyLost, KlippyReady, KlippyShutdown
+from trio_moon.model.events import KlippyEvent, KlippyLost, KlippyReady, KlippyShutdown, SpoolmanAlert
 from trio_moon.model.job_state import JobEvent, thaw
 from trio_moon.printer.job_tracker import JobTracker
 from trio_moon.printer.printer import Printer
 
 logger = logging.getLogger(__name__)
-T = TypeVar("T")
 
 WARM_UP_AFTER = 2.0
 """Seconds after the start until Apprise is loaded: the start itself is for Klipper and the frontends."""
@@ -39,15 +37,6 @@ SAMPLE_STATS: dict[str, object] = {
 }
 
 
-class Alert(Protocol):
-    """News of another room: `name` is an event that notifiers may name in `events`, `message` a sentence."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def message(self) -> str: ...
-
-
 class Notifiers:
     """Listens to the printer and to the other rooms on behalf of all notifiers."""
 
@@ -57,7 +46,7 @@ class Notifiers:
         printer: Printer,
         jobs: JobTracker,
         undelivered: Undelivered,
-        alerts: Sequence[Topic[Alert]] = (),
+        alerts: Sequence[Topic[SpoolmanAlert]] = (),
     ) -> None:
         self._notifiers = {notifier.name: notifier for notifier in notifiers}
         self._printer = printer
@@ -104,11 +93,14 @@ class Notifiers:
                 if told is not None:
                     self._tell(self._with_stats(*told))
 
-    async def _follow_alerts(self, topic: Topic[Alert], *, task_status: trio.TaskStatus[None]) -> None:
+    async def _follow_alerts(self, topic: Topic[SpoolmanAlert], *, task_status: trio.TaskStatus[None]) -> None:
         with topic.subscribe() as alerts:
             task_status.started()
+            lost = False
             async for alert in alerts:
-                self._tell(self._with_stats(alert.name, alert.message))
+                if alert.name != "spoolman_back" or lost:  # its first connection is no return
+                    self._tell(self._with_stats(alert.name, alert.message))
+                lost = alert.name == "spoolman_lost" or (lost and alert.name != "spoolman_back")
 
     def _on_remote_call(self, params: Mapping[str, object]) -> None:
         """A macro called `notify`. Inside Klipper's reader."""
