@@ -188,7 +188,8 @@ def _news_of_job(event: JobEvent) -> News:
 def _news_of_klippy(event: KlippyEvent) -> tuple[str, str] | None:
     match event:
         case KlippyShutdown(message):
-            return "klippy_shutdown", f"Klipper has shut down: {message}".strip()
+            reason = message.strip().partition("\n")[0]  # what Klipper advises behind it would fill a push message
+            return "klippy_shutdown", f"Klipper has shut down: {reason}"
         case KlippyLost(reason):
             return "klippy_disconnected", f"Klipper is disconnected: {reason}"
         case KlippyReady():
