@@ -50,7 +50,6 @@ def other(
 
 PREFLIGHT = ("access-control-allow-methods: *",)
 """HEAD is possible with us."""
-NOT_FOUND = "what is not there is a 404 for us, whoever asks for it"
 SENTENCE = "Moonraker fails with a 500 and a traceback, we say what is wrong"
 MORE = "keys that Moonraker doesn't have; nobody stumbles over them"
 
@@ -314,7 +313,7 @@ CALLS: list[Call] = [
     Call("server.files.copy", {"source": "config/d1", "dest": "config/d2"}),
     Call("server.files.delete_directory", {"path": "config/d2", "force": True}),
     Call("server.files.delete_directory", {"path": "config/d1"}),
-    Call("server.files.delete_file", {"path": "config/nope"}),
+    Call("server.files.delete_file", {"path": "config/nope"}, ("code -32601 -> 400",), "Moonraker: not over HTTP"),
     Call("server.files.zip", {"items": ["config/moonraker.conf"], "dest": "config/a.zip"}),
     Call(
         "server.files.delete_file",

@@ -44,6 +44,9 @@ class Roots:
     def __iter__(self) -> Iterator[Root]:
         return iter(self._roots.values())
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._roots
+
     def names(self) -> list[str]:
         """The roots that exist, as `server.info` lists them."""
         return [root.name for root in self if root.path.is_dir()]

@@ -199,8 +199,9 @@ class Upload:
 
     def _root(self) -> str:
         root = self._fields.get("root", "gcodes").strip().lower() or "gcodes"
-        if not self._desk.library.roots.get(root).writable:
-            raise BadParams(f"nothing can be uploaded to the root '{root}'")
+        roots = self._desk.library.roots
+        if root not in roots or not roots.get(root).writable:
+            raise BadParams(f"nothing can be uploaded to the root '{root:.60}'")
         return root
 
     def _says(self, field: str) -> bool:
