@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from trio_moon.features.access.passwords import check_password, hash_password
+from trio_moon.features.access.passwords import NOBODYS, check_password, hash_password
 from trio_moon.features.access.web_tokens import BadToken, Kind, check_token, claimed_username, make_token
 from trio_moon.kit.threads import Workers
 from trio_moon.model.errors import BadParams, TooMany, Unauthorized
@@ -61,7 +61,6 @@ class Users:
         self._login_seconds = login_seconds
         self._users: dict[str, User] = {}
         self._workers = Workers("passwords")
-        self._stranger = hash_password(secrets.token_hex())
 
     def __bool__(self) -> bool:
         return bool(self._users)
@@ -126,7 +125,7 @@ class Users:
     async def password_is_right(self, username: str, password: str) -> bool:
         """Check a password; it takes as long when there is no such user."""
         user = self._users.get(username)
-        kept = user.password if user is not None else self._stranger
+        kept = user.password if user is not None else NOBODYS
         if self._workers.waiting >= LONGEST_QUEUE:
             raise TooMany("too many logins at once: try again in a moment")
         right = await self._workers.run_abandonable(check_password, password[: LONGEST_PASSWORD + 1], kept)
