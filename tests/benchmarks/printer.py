@@ -110,7 +110,12 @@ class BusyPrinter:
         match request["method"]:
             case "info":
                 result = {"state": "ready", "state_message": "Printer is ready", "hostname": "x", "process_id": 1}
-                result |= {"software_version": "v0.12.0", "klipper_path": "/", "python_path": "/", "cpu_info": "x"}
+                result |= {
+                    "software_version": "v0.12.0",
+                    "klipper_path": "/opt/klipper",
+                    "python_path": "/opt/klipper/python",
+                    "cpu_info": "x",
+                }
                 result |= {
                     "log_file": "/tmp/klippy.log",
                     "config_file": "/tmp/printer.cfg",

@@ -106,7 +106,7 @@ async def is_well(front: Running) -> bool:
     return (await http.ask("GET", "/server/info")).status == 200
 
 
-async def all_that_comes(stream: trio.SocketStream) -> bytes:
+async def all_that_comes(stream: trio.abc.Stream) -> bytes:
     """What the server says until it ends the connection or falls silent."""
     heard = b""
     with trio.move_on_after(0.4):

@@ -38,7 +38,7 @@ async def impatient(tmp_path: Path) -> AsyncIterator[Running]:
         yield running
 
 
-async def said_at_the_end(stream: trio.SocketStream) -> bytes:
+async def said_at_the_end(stream: trio.abc.Stream) -> bytes:
     """Everything up to the end, which must come."""
     heard = b""
     with trio.fail_after(10):

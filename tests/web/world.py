@@ -187,9 +187,11 @@ class Running:
     ended: trio.Event = field(default_factory=trio.Event)
     streams: list[trio.SocketStream] = field(default_factory=list)
 
-    async def connect(self) -> trio.SocketStream:
+    tls_port: int = 0
+
+    async def connect(self, port: int = 0) -> trio.SocketStream:
         """A connection that is closed with the front at the latest."""
-        stream = await trio.open_tcp_stream("127.0.0.1", self.port)
+        stream = await trio.open_tcp_stream("127.0.0.1", port or self.port)
         self.streams.append(stream)
         return stream
 
@@ -222,7 +224,8 @@ async def open_front(folder: Path, settings: FrontSettings | None = None) -> Asy
             ended.set()
 
         addresses: list[str] = await nursery.start(run)
-        running = Running(world, front, int(addresses[0].rpartition(":")[2]), unix_socket, ended)
+        ports = [int(address.rpartition(":")[2]) for address in addresses if not address.startswith("unix:")]
+        running = Running(world, front, ports[0], unix_socket, ended, tls_port=ports[-1])
         yield running
         nursery.cancel_scope.cancel()
     for stream in running.streams:
@@ -243,7 +246,7 @@ class HttpReply:
 class HttpClient:
     """One keep-alive connection, byte for byte."""
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: trio.abc.Stream) -> None:
         self.stream = stream
         self.buffer = b""
 

@@ -11,7 +11,7 @@ import math
 import os
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, cast
 
 import trio
@@ -51,9 +51,8 @@ class Cold:
         self._app.logger.setLevel(logging.CRITICAL)  # what goes wrong in our code is logged by `answers`
         self._app.config.update(MAX_CONTENT_LENGTH=None, BODY_TIMEOUT=None, RESPONSE_TIMEOUT=None)
         self._config = Config()
-        self._config.keep_alive_timeout = limits.keep_alive
+        self._config.keep_alive_timeout = limits.first_request  # a head that dawdles counts as idle, too
         self._config.keep_alive_max_requests = 1_000_000
-        self._config.read_timeout = int(limits.keep_alive * 2)
         self._config.h11_max_incomplete_size = limits.head_bytes
         self._config.websocket_max_message_size = limits.message_bytes
         self._config.websocket_ping_interval = limits.ping_after
@@ -151,10 +150,19 @@ class _Served:
             return _response(call, head)
         if call.is_upload:
             return _response(await self._upload(call), head)
+        parts: list[bytes] = []
+
+        async def keep(data: bytes, size: int) -> None:
+            call.check_size(size, self._limits)
+            parts.append(data)
+
         try:
-            body = await self._body(call)
+            await self._read_body(keep)
         except TooLarge as error:
             return _response(call.refusal(error), head)
+        except trio.TooSlowError:
+            return _response(error_answer(408, "the request took too long"), head)
+        body = b"".join(parts)
         outcome = call.begin(body)
         return _response(outcome if isinstance(outcome, Answer) else await outcome(), head)
 
@@ -174,14 +182,17 @@ class _Served:
         verb = getattr(source, "method", "GET")
         return RequestHead(verb, path, query, headers, peer, transport, source.scope["scheme"] in ("https", "wss"))
 
-    async def _body(self, call: Call) -> bytes:
-        parts: list[bytes] = []
-        size = 0
-        async for data in request.body:
-            size += len(data)
-            call.check_size(size, self._limits)
-            parts.append(data)
-        return b"".join(parts)
+    async def _read_body(self, take: Callable[[bytes, int], Awaitable[None]]) -> None:
+        """Give each piece to `take`, with the size so far, as long as they come at a decent pace (TooSlowError)."""
+        size, started = 0, trio.current_time()
+        with trio.CancelScope(deadline=started + self._limits.no_progress) as scope:
+            async for data in request.body:
+                size += len(data)
+                scope.deadline = math.inf
+                await take(data, size)
+                scope.deadline = started + self._limits.no_progress + size / self._limits.slowest_body
+        if scope.cancelled_caught:
+            raise trio.TooSlowError
 
     async def _upload(self, call: Call) -> Answer:
         try:
@@ -191,16 +202,19 @@ class _Served:
         finished = False
         try:
             reader = MultipartReader(call.head.headers["content-type"], incoming)
-            size = 0
-            async for data in request.body:
-                size += len(data)
+
+            async def feed(data: bytes, size: int) -> None:
                 if size > self._answers.max_upload_size:
                     raise TooLarge("the upload is above max_upload_size")
                 await trio.to_thread.run_sync(reader.feed, data, limiter=self._uploads)
+
+            await self._read_body(feed)
             await trio.to_thread.run_sync(reader.finish, limiter=self._uploads)
             answer = call.success(await incoming.complete())
             finished = True
             return answer
+        except trio.TooSlowError:
+            return error_answer(408, "the upload took too long")
         except Exception as error:
             return call.refusal(error)
         finally:
