@@ -91,6 +91,24 @@ async def test_a_full_folder_is_deleted_only_by_force(world: World) -> None:
     assert not (world.gcodes / STAGING).exists()
 
 
+async def test_a_folder_with_nothing_but_pictures_is_empty(world: World) -> None:
+    world.write("gcodes/sub/.thumbs/x.png")
+    await world.call("delete_directory", path="gcodes/sub")
+    assert world.all_files() == set()
+
+
+async def test_what_is_no_file_can_not_be_copied_or_packed(world: World) -> None:
+    os.mkfifo(world.gcodes / "pipe")
+    with pytest.raises(BadParams):
+        await world.call("copy", source="gcodes/pipe", dest="gcodes/x")
+    with pytest.raises(NotFound):
+        await world.http("GET", "/server/files/gcodes/pipe")
+    world.write("gcodes/a.gcode")
+    await world.call("zip", dest="config/a.zip", items=["gcodes"])
+    with zipfile.ZipFile(world.paths.config / "a.zip") as archive:
+        assert archive.namelist() == ["gcodes/a.gcode"]
+
+
 @pytest.mark.parametrize("path", ["gcodes", "config"])
 async def test_a_root_itself_stays(world: World, path: str) -> None:
     with pytest.raises(Forbidden):

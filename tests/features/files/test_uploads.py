@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from tests.features.files.world import World
-from trio_moon.features.files import listing
+from trio_moon.features.files import listing, starter
 from trio_moon.features.files.places import STAGING
 from trio_moon.model.errors import BadParams, Forbidden, MoonError, NoSpace, NotFound, Unprocessable
 from trio_moon.model.errors import TooLarge as TooLargeError
@@ -291,3 +291,36 @@ async def test_a_broken_ufp_is_refused_and_leaves_nothing(world: World, content:
     with pytest.raises((BadParams, TooLargeError)):
         await world.upload("cube.ufp", content)
     assert world.all_files() == set()
+
+
+async def test_a_start_that_waits_behind_a_macro_does_not_keep_the_slicer_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(starter, "PATIENCE", 0.05)
+    async with World.open(tmp_path) as world:
+        macro_ended = trio.Event()
+
+        async def busy(filename: str) -> None:
+            await macro_ended.wait()
+
+        world.printer.before_print.append(busy)
+        world.prints("", "standby")
+        reply = await world.upload("x.gcode", CONTENT, print="true")
+        assert isinstance(reply.value, dict)
+        assert (reply.value["print_started"], reply.value["print_queued"]) == (False, True)
+        macro_ended.set()
+        with trio.fail_after(30):
+            while not world.printer.started:
+                await trio.sleep(0.01)
+
+
+async def test_a_replaced_file_keeps_its_mode(world: World) -> None:
+    world.write("config/script.sh", "#!/bin/sh").chmod(0o755)
+    await world.upload("script.sh", b"#!/bin/sh\necho", root="config")
+    assert (world.paths.config / "script.sh").stat().st_mode & 0o777 == 0o755
+
+
+async def test_a_path_of_countless_folders_is_refused(world: World) -> None:
+    with pytest.raises(BadParams, match="deep"):
+        await world.upload("x.gcode", CONTENT, fields_after={"path": "a/" * 200})
+    assert not list(world.gcodes.iterdir())

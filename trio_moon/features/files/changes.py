@@ -17,6 +17,7 @@ from trio_moon.features.files.roots import Roots, disk_errors
 from trio_moon.features.files.staging import Staging, check_free
 from trio_moon.model.errors import BadParams, Conflict, NoSpace, NotFound
 
+PICTURES = ".thumbs"
 SPARE_BYTES = 4 << 20
 """What we leave free on a disk: Klipper's log and the database live there too."""
 
@@ -74,7 +75,7 @@ class Changes:
                 return
             if not stat.S_ISDIR(mode):
                 raise NotFound(f"'{place}' is no folder")
-            if not force:
+            if not force and not self._holds_only_pictures(place):
                 os.rmdir(name, dir_fd=folder)
                 return
             aside = self._staging.enter(place.root)
@@ -85,6 +86,11 @@ class Changes:
                     shutil.rmtree(name, dir_fd=folder)
             finally:
                 self._staging.leave(place.root, aside)
+
+    def _holds_only_pictures(self, place: Place) -> bool:
+        """Whether a folder looks empty to everybody who looks for files."""
+        with self._roots.open_folder(place) as folder:
+            return os.listdir(folder) == [PICTURES]
 
     def goal(self, source: Place, dest: Place) -> Place:
         """Where a move or copy ends: an existing folder as destination means "into it"."""
@@ -121,8 +127,8 @@ class Changes:
     def prepare_copy(self, source: Place, dest: Place) -> Prepared:
         """Copy a file or folder to where it waits for its place; links are copied as links."""
         found = listing.find(self._roots, source)
-        if source == dest:
-            raise BadParams(f"'{source}' can't be copied onto itself")
+        if source == dest or not (found.is_file or found.is_folder):
+            raise BadParams(f"'{source}' can't be copied" + (" onto itself" if source == dest else ""))
         path = self._staging.enter(dest.root)
         try:
             with disk_errors(str(dest)):
@@ -158,7 +164,7 @@ class Changes:
             found = listing.find(self._roots, place)
             if found.is_folder:
                 yield from (below for below in listing.walk(self._roots, place) if below.is_file)
-            else:
+            elif found.is_file:
                 yield found
 
     def publish(self, prepared: Prepared) -> bool:

@@ -50,11 +50,19 @@ class Library:
         """Do blocking work on the disk in a thread."""
         return await self._workers.run(work, *args)
 
-    async def open(self) -> None:
-        """Remove what a killed program left behind, and look at everything once."""
-        await self.on_disk(self.staging.clean)
-        for root in self.roots:
-            self._index.fill(await self.on_disk(list, self._walk(Place(root.name))))
+    async def open(self, ready: Callable[[], None]) -> None:
+        """Remove what a killed program left behind and look at everything once; changes wait for that.
+
+        `ready` is called as soon as calls may come.
+        """
+        async with AsyncExitStack() as stack:
+            for lock in self._locks.values():
+                await stack.enter_async_context(lock)
+            await self.on_disk(self.staging.clean)
+            ready()
+            self._index = Index()
+            for root in self.roots:
+                self._index.fill(await self.on_disk(list, self._walk(Place(root.name))))
 
     def places(self) -> list[Place]:
         """Every file and folder that was there when we last looked."""

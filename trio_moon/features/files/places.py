@@ -10,6 +10,8 @@ LONGEST_NAME = 255
 """Bytes of UTF-8 in one name, the limit of every file system that we meet."""
 LONGEST_PATH = 2048
 """Bytes of UTF-8 in a whole path below its root."""
+DEEPEST = 64
+"""Names in one path."""
 STAGING = ".trio_moon_tmp"
 """The hidden folder in a root where files wait until they are whole; no client sees or names it."""
 
@@ -65,6 +67,8 @@ def parse_parts(path: str) -> tuple[str, ...]:
     parts = tuple(part for part in path.split("/") if part not in ("", "."))
     for part in parts:
         check_name(part)
+    if len(parts) > DEEPEST:
+        raise BadParams(f"the path is too deep: at most {DEEPEST} folders are possible")
     if sum(len(part.encode()) + 1 for part in parts) > LONGEST_PATH:
         raise BadParams(f"the path is too long: at most {LONGEST_PATH} bytes are possible")
     return parts

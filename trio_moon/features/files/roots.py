@@ -39,7 +39,7 @@ class Roots:
         """Links may lead into `link_targets` too; nobody may see what is in `reserved` (the database, secrets)."""
         self._roots = {root.name: root for root in roots}
         self._link_targets = tuple(link_targets)
-        self._reserved = tuple(reserved)
+        self._reserved = tuple(os.path.realpath(path) for path in reserved)
 
     def __iter__(self) -> Iterator[Root]:
         return iter(self._roots.values())
@@ -108,7 +108,7 @@ class Roots:
         raise Forbidden(f"'{place}' leads out of the root '{place.root}'")
 
     def _is_reserved(self, real: str) -> bool:
-        return any(is_within(real, os.path.realpath(path)) for path in self._reserved)
+        return any(is_within(real, path) for path in self._reserved)
 
     @contextmanager
     def open_folder(self, place: Place) -> Iterator[int]:

@@ -7,8 +7,10 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+import trio
+
 from trio_moon.features.files import listing
-from trio_moon.features.files.changes import archive_name
+from trio_moon.features.files.changes import Prepared, archive_name
 from trio_moon.features.files.content_types import content_type
 from trio_moon.features.files.index import Change
 from trio_moon.features.files.library import Library
@@ -152,7 +154,11 @@ class FileCalls:
                 action = "create_dir" if prepared.is_folder else "modify_file" if replaced else "create_file"
                 return await self._library.tell(Change(action, dest))
         finally:
-            self._changes.discard(prepared)
+            await self._discard(prepared)
+
+    async def _discard(self, prepared: Prepared) -> None:
+        with trio.CancelScope(shield=True):  # a disk is slow, but it ends
+            await self._library.on_disk(self._changes.discard, prepared)
 
     @_blame_the_argument
     async def zip(self, params: Archive, caller: Caller) -> object:
@@ -169,7 +175,7 @@ class FileCalls:
                 told = await self._library.tell(Change("create_file", dest))
                 return {"destination": told["item"], "action": "zip_files"}
         finally:
-            self._changes.discard(prepared)
+            await self._discard(prepared)
 
     async def download(self, params: SomePath, caller: Caller) -> Download:
         return await self._library.on_disk(self._download, parse_place(params.path))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from trio_moon.features.files.places import STAGING, Place
 from trio_moon.features.files.roots import Roots, disk_errors
-from trio_moon.model.errors import BadParams
+from trio_moon.model.errors import BadParams, Forbidden
 
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -27,16 +27,19 @@ class Staging:
         self._users: dict[str, int] = {}
 
     def clean(self) -> None:
-        """Remove what a killed program left behind. Only before the first `enter`."""
-        for root in self._roots:
-            if root.writable:
-                shutil.rmtree(root.path / STAGING, ignore_errors=True)
+        """Remove what a killed program left behind; what is in use now stays."""
+        with self._lock:
+            for root in self._roots:
+                if root.writable and not self._users.get(root.name):
+                    shutil.rmtree(self._folder(root.name), ignore_errors=True)
 
     def enter(self, root: str) -> Path:
         """A new path in a root's staging folder; every one must be given back with `leave`."""
         with self._lock, disk_errors(root):
             folder = self._folder(root)
             folder.mkdir(exist_ok=True)
+            if folder.is_symlink():
+                raise Forbidden(f"{STAGING} in '{root}' is a link")
             self._users[root] = self._users.get(root, 0) + 1
         return folder / secrets.token_hex(8)
 
@@ -65,13 +68,16 @@ class Staging:
         """
         with self._roots.open_parent(place, through_link=not is_folder) as (folder, name):
             replaced = check_free(folder, name, place, for_folder=is_folder)
+            if replaced:
+                os.chmod(path, stat.S_IMODE(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode))
             try:
                 os.rename(path, name, dst_dir_fd=folder)
             except OSError as error:
                 if error.errno != errno.EXDEV:
                     raise
                 _move_across(path, folder, name)
-            os.fsync(folder)
+            with contextlib.suppress(OSError):  # some file systems can't, and the file itself is on the disk
+                os.fsync(folder)
         return replaced
 
 

@@ -21,11 +21,17 @@ logger = logging.getLogger(__name__)
 WAITS_AT_MOST = 1800.0
 """Seconds after which a waiting start is dropped: nobody expects a printer to begin by itself hours later."""
 
+PATIENCE = 15.0
+"""Seconds to wait for Klipper to begin. It may be in the middle of a macro: then it begins afterwards, without us."""
+
 
 class JobQueue(Protocol):
     """Takes files to print after the present one."""
 
     async def enqueue(self, filename: str) -> None: ...
+
+
+MOST_ORDERS = 16
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,15 @@ class Outcome:
     queued: bool = False
 
 
+class _Order:
+    """A print to start, and what became of it."""
+
+    def __init__(self, filename: str) -> None:
+        self.filename = filename
+        self.outcome = Outcome(queued=True)
+        self.done = trio.Event()
+
+
 class Starter:
     """Keeps at most one start waiting, in the database: the last one that was asked for."""
 
@@ -44,12 +59,13 @@ class Starter:
         self._printer = printer
         self._database = database
         self._queue = queue
+        self._send_orders, self._receive_orders = trio.open_memory_channel[_Order](MOST_ORDERS)
 
     async def start(self, filename: str) -> Outcome:
         """Start printing if the printer is ready and idle; else queue it if that makes sense."""
         ready = self._printer.state == "ready"
         if ready and is_idle(self._printer.mirror):
-            return Outcome(started=await self._try(filename))
+            return await self._order(filename)
         if self._queue is not None:
             await self._queue.enqueue(filename)
             return Outcome(queued=True)
@@ -62,6 +78,11 @@ class Starter:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Wait for Klipper to get ready, again and again, and start what waits."""
         task_status.started()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._carry_out_orders)
+            await self._watch_klipper()
+
+    async def _watch_klipper(self) -> None:
         while True:
             with self._printer.events.subscribe() as events:
                 if self._printer.state == "ready":
@@ -80,14 +101,31 @@ class Starter:
         elif is_idle(self._printer.mirror):
             await self._try(filename)
 
-    async def _try(self, filename: str) -> bool:
+    async def _order(self, filename: str) -> Outcome:
+        """Have a print started; who asked waits for a while, the start goes on without them."""
+        order = _Order(filename)
+        try:
+            self._send_orders.send_nowait(order)
+        except trio.WouldBlock:
+            return Outcome()
+        with trio.move_on_after(PATIENCE):
+            await order.done.wait()
+        return order.outcome
+
+    async def _carry_out_orders(self) -> None:
+        while True:
+            order = await self._receive_orders.receive()
+            order.outcome = await self._try(order.filename)
+            order.done.set()
+
+    async def _try(self, filename: str) -> Outcome:
         try:
             await self._printer.start_print(filename)
+            return Outcome(started=True)
         except MoonError as error:
             logger.info("%s could not be started: %s", filename, error.message)
             self._printer.say(f"!! {filename} could not be started: {error.message}")
-            return False
-        return True
+            return Outcome()
 
 
 _REMEMBER = "REPLACE INTO waiting_start (only_one, filename, since) VALUES (1, ?, ?)"

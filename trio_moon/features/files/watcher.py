@@ -41,8 +41,7 @@ class Watcher:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Look once, then tell of every change."""
-        await self._library.open()
-        task_status.started()
+        await self._library.open(task_status.started)
         if not self._enabled:
             await trio.sleep_forever()
         bases = await self._library.on_disk(self._bases)

@@ -53,8 +53,7 @@ class MetadataCache:
     async def in_folder(self, folder: str) -> dict[str, Kept]:
         """What is known of the files in one folder, by path."""
         query = f"SELECT {_COLUMNS} FROM file_metadata WHERE folder = ?"
-        rows = await self._database.read(lambda c: c.execute(query, (folder,)).fetchall())
-        return {row[0]: _kept(row) for row in rows}
+        return await self._database.read(lambda c: {row[0]: _kept(row) for row in c.execute(query, (folder,))})
 
     async def states(self) -> dict[str, tuple[int, int]]:
         """Size and time of change of everything that is known, by path."""
