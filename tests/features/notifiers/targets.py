@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import trio
 
@@ -19,8 +20,13 @@ class Post:
     """One message as a `json://` or ntfy-style service receives it, with the moment of its arrival."""
 
     at: float
+    path: str
     headers: dict[str, str]
     body: bytes
+
+    @property
+    def query(self) -> dict[str, str]:
+        return dict(parse_qsl(urlsplit(self.path).query))
 
     @property
     def message(self) -> dict[str, Any]:
@@ -108,5 +114,5 @@ class Target:
         elif self.mood == "refuse":
             await stream.send_all(b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         else:
-            self.posts.append(Post(trio.current_time(), headers, body))
+            self.posts.append(Post(trio.current_time(), path, headers, body))
             await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
