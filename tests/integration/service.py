@@ -56,12 +56,12 @@ class Client:
         return answer.json()["result"]
 
     @asynccontextmanager
-    async def websocket(self) -> AsyncIterator[RpcSocket]:
+    async def websocket(self, path: str = "/websocket") -> AsyncIterator[RpcSocket]:
         """A JSON-RPC websocket."""
         host, _, port = self.url.removeprefix("http://").partition(":")
         stream = await trio.open_tcp_stream(host, int(port))
         async with stream, trio.open_nursery() as nursery:  # the library leaves the stream open when the peer ends it
-            socket = await trio_websocket.wrap_client_stream(nursery, stream, f"{host}:{port}", "/websocket")
+            socket = await trio_websocket.wrap_client_stream(nursery, stream, f"{host}:{port}", path)
             yield RpcSocket(socket)
             with trio.move_on_after(2):
                 await socket.aclose()
@@ -102,6 +102,17 @@ class RpcSocket:
                     if told.get("method") == method:
                         return self.news.pop(index)
                 self.news.append(await self._receive())
+
+    async def exchange(self, batch: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The answer to a batch, in the order of the ids."""
+        await self.socket.send_message(encode(batch).decode())
+        with trio.fail_after(ANSWER_TIMEOUT):
+            while True:
+                answer = decode(await self.socket.get_message())
+                if isinstance(answer, list):
+                    return sorted(answer, key=lambda each: int(each["id"]))
+                assert isinstance(answer, dict)
+                self.news.append(answer)
 
     async def _receive(self) -> dict[str, Any]:
         answer = decode(await self.socket.get_message())

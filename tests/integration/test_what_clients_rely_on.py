@@ -82,3 +82,79 @@ async def test_strangers_hear_no_news_until_they_log_in(tmp_path: Path) -> None:
         await socket.call("server.connection.identify", api_key=key, **ME)
         app.audience.announce("notify_test", 2)
         assert (await socket.hear("notify_test"))["params"] == [2]
+
+
+async def test_klipperscreen_starts(client: Client) -> None:
+    assert (await client.result("/server/info"))["klippy_state"] == "ready"
+    token = await client.result("/access/oneshot_token")
+    display = {**ME, "client_name": "KlipperScreen", "type": "display"}
+    async with client.websocket(f"/websocket?token={token}") as socket:
+        assert "connection_id" in await socket.call("server.connection.identify", **display)
+        assert "klippy_state" in await socket.call("server.info")
+        assert "cpu_info" in (await socket.call("machine.system_info"))["system_info"]
+        assert (await socket.call("printer.info"))["state"] == "ready"
+        objects = (await socket.call("printer.objects.list"))["objects"]
+        wanted = dict.fromkeys(name for name in objects if name != "menu")
+        assert set((await socket.call("printer.objects.subscribe", objects=wanted))["status"]) == set(wanted)
+        configfile = await socket.call("printer.objects.query", objects={"configfile": None})
+        assert "config" in configfile["status"]["configfile"]
+        assert "SET_GCODE_OFFSET" in await socket.call("printer.gcode.help")
+        assert await socket.call("server.files.list", path="gcodes") == []
+        assert await socket.call("server.webcams.list") == {"webcams": []}
+        assert "extruder" in await socket.call("server.temperature_store")
+        assert "server" in (await socket.call("server.config"))["config"]
+        assert (await socket.ask("machine.device_power.devices"))["error"]["code"] == -32601
+
+
+async def test_slicers_that_speak_moonraker_find_the_first_key_and_the_bare_answer_of_an_upload(client: Client) -> None:
+    info = await client.get("/server/info")
+    assert next(iter(info.json())) == "result"
+    assert info.json()["result"]["moonraker_version"].startswith("v0.")
+    roots = await client.result("/server/files/roots")
+    assert [root["name"] for root in roots if "w" in root["permissions"]] == ["gcodes", "config"]
+    form = {"root": "gcodes", "plateindex": "1", "print": "false"}
+    uploaded = await client.post("/server/files/upload", data=form, files={"file": ("a b.gcode", b"G28\n")})
+    assert uploaded.status_code == 201
+    assert uploaded.json()["item"]["path"] == "a b.gcode"
+    started = await client.post("/printer/print/start", json={"filename": "a b.gcode"})
+    assert started.json() == {"result": "ok"}
+
+
+async def test_batches_are_answered_in_an_array_and_results_are_never_null(client: Client) -> None:
+    await client.post("/server/files/upload", files={"file": ("a.gcode", b"G28\n")})
+    async with client.websocket() as socket:
+        batch: list[dict[str, object]] = [
+            {"jsonrpc": "2.0", "method": "server.files.metadata", "params": {"filename": name}, "id": index}
+            for index, name in enumerate(("a.gcode", "missing.gcode", "a.gcode"), 100)
+        ]
+        answers = await socket.exchange(batch)
+        assert {answer["id"]: "result" in answer for answer in answers} == {100: True, 101: False, 102: True}
+        assert all("error" not in answer for answer in answers if "result" in answer)
+        assert answers[1]["error"]["code"] == -32601
+        for method in ("printer.gcode.script", "server.logs.rollover", "server.database.list", "server.files.list"):
+            params = {"script": "M117"} if method == "printer.gcode.script" else {}
+            assert isinstance(await socket.call(method, **params), dict | list | str)
+
+
+async def test_a_frame_comes_at_least_every_few_seconds(client: Client) -> None:
+    async with client.websocket() as socket:
+        for _ in range(2):
+            with trio.fail_after(10):  # Mainsail hangs up after ten seconds without any
+                await socket.hear("notify_proc_stat_update")
+
+
+async def test_the_theme_that_is_not_there_is_a_404_in_json(client: Client) -> None:
+    answer = await client.get("/server/files/config/.theme/default.json")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, 404)
+    made = {"namespace": "mainsail", "key": "initVersion", "value": "2"}
+    assert (await client.post("/server/database/item", json=made)).json()["result"] == made
+    assert "mainsail" in (await client.result("/server/database/list"))["namespaces"]
+
+
+async def test_a_probe_that_closes_at_once_leaves_nothing(client: Client) -> None:
+    async with client.websocket():
+        pass
+    async with client.websocket() as socket:
+        with trio.fail_after(10):
+            while (await socket.call("server.info"))["websocket_count"] != 1:
+                await trio.sleep(0.01)

@@ -14,6 +14,7 @@ PERIOD = 1.0
 
 _SERIES = {"temperature": "temperatures", "target": "targets", "power": "powers", "speed": "speeds"}
 """Fields of a sensor, and what the API calls their history."""
+_OF_HEATERS = ("temperatures", "targets", "powers")
 
 
 class Mirror(Protocol):
@@ -57,12 +58,8 @@ class TemperatureStore:
 
     def sample(self) -> None:
         """Append the present values of every sensor; nothing while Klipper's sensors are unknown."""
-        heaters = self._printer.mirror.get("heaters")
-        if not heaters:
+        if not self._find_sensors():
             return
-        listed = (heaters.get("available_sensors"), heaters.get("available_monitors"))
-        if listed != self._listed:
-            self._take_sensors(listed)
         for name, histories in self._sensors.items():
             fields = self._printer.mirror.get(name)
             if not fields:
@@ -72,6 +69,16 @@ class TemperatureStore:
             for field, history in histories.items():
                 history.append(_rounded(fields.get(field)))
 
+    def _find_sensors(self) -> bool:
+        """Keep to the sensors that Klipper has; False while they are unknown."""
+        heaters = self._printer.mirror.get("heaters")
+        if not heaters:
+            return False
+        listed = (heaters.get("available_sensors"), heaters.get("available_monitors"))
+        if listed != self._listed:
+            self._take_sensors(listed)
+        return True
+
     def _take_sensors(self, listed: tuple[object, object]) -> None:
         self._listed = listed
         sensors, monitors = (_names(names) for names in listed)
@@ -80,11 +87,14 @@ class TemperatureStore:
         self._printer.need(dict.fromkeys(self._sensors))
 
     def as_wire(self, *, include_monitors: bool) -> dict[str, object]:
-        """`server.temperature_store`: oldest values first."""
+        """`server.temperature_store`: oldest values first; a sensor without any yet is there, and empty."""
+        self._find_sensors()
+        heaters = _names(self._printer.mirror.get("heaters").get("available_heaters"))
         return {
             name: {_SERIES[field]: list(history) for field, history in histories.items()}
+            or {series: [] for series in (_OF_HEATERS if name in heaters else _OF_HEATERS[:1])}
             for name, histories in self._sensors.items()
-            if histories and (include_monitors or name not in self._monitors)
+            if include_monitors or name not in self._monitors
         }
 
 
