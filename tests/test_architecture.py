@@ -21,11 +21,12 @@ FLOORS = {
     "features": 4,
     "web": 5,
     "logbook": 5,
-    "app": 6,
-    "testing": 6,
-    "demo": 7,
-    "cli": 8,
-    "__main__": 9,
+    "rooms": 6,
+    "app": 7,
+    "testing": 7,
+    "demo": 8,
+    "cli": 9,
+    "__main__": 10,
 }
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "manager", "base", "misc"}
 MODULES = sorted(path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py"))

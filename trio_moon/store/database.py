@@ -29,7 +29,7 @@ class Database:
     WAL with `synchronous=FULL`: what `write` returned from survives `kill -9` and a power cut.
     """
 
-    def __init__(self, path: Path | None, schemas: tuple[Schema, ...]) -> None:
+    def __init__(self, path: Path | None, schemas: tuple[Schema, ...] = ()) -> None:
         """`path` None keeps everything in memory, for tests."""
         self._path = path
         self._schemas = schemas
@@ -37,6 +37,10 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self.warnings: list[str] = []
         """Sentences for `server.info`: a file that had to be set aside."""
+
+    def adopt(self, schema: Schema) -> None:
+        """Keep these tables too; said before the database is opened."""
+        self._schemas += (schema,)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Open (and migrate), serve until cancelled, close."""

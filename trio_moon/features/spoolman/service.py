@@ -71,12 +71,13 @@ class Spoolman:
         jobs: JobNews,
         metadata_of: MetadataOf,
         klippy_socket: Path | None = None,
+        alerts: Topic[SpoolmanAlert] | None = None,
     ) -> None:
         self.settings = settings
         self.ledger = Ledger()
         self.journal = Journal(database, self._price)
         self.client = SpoolmanClient(settings)
-        self.alerts: Topic[SpoolmanAlert] = Topic()
+        self.alerts = alerts or Topic[SpoolmanAlert]()
         self.selected: Topic[SpoolSelected] = Topic()
         self.shelf: dict[int, Spool] = {}
         """Spools as Spoolman showed them last."""
