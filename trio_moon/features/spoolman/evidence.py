@@ -56,13 +56,16 @@ class Witness:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._read: dict[int, float] = {}
         self._told: dict[int, float] = {}
         self._connected = False
         self._told_since_begin: set[int] = set()
         """Spools whose open report began under the websocket's eyes."""
         self._exact = False
         """Whether a report of ours was seen to arrive to the last digit."""
+
+    @property
+    def _seen(self) -> dict[int, float]:
+        return self._ledger.state.seen
 
     # --- the websocket
 
@@ -78,16 +81,23 @@ class Witness:
 
     def told(self, spool_id: int, used_mm: float, at: float) -> None:
         """The websocket tells of one change."""
-        before = self._told.get(spool_id)
+        seen = self._seen.get(spool_id)
+        before = self._told.get(spool_id, seen)  # the first news may sum up what happened before we listened
+        most = 1 if spool_id in self._told else MOST_CLAIMS
         self._told[spool_id] = used_mm
-        if before is not None and abs(used_mm - before) > _noise(used_mm):
-            self._match(spool_id, used_mm - before, used_mm, at, "the websocket told of it", most=1)
+        if before is None or abs(used_mm - before) <= _noise(used_mm):
+            return
+        explained = self._match(spool_id, used_mm - before, used_mm, at, "the websocket told of it", most)
+        if seen is not None and abs(seen - before) <= _noise(used_mm):
+            self._ledger.note_seen(spool_id, used_mm)  # it is the next change after what was read last
+        elif seen is not None and explained:
+            self._ledger.note_seen(spool_id, seen + explained)  # the next reading need not explain it again
 
     # --- readings
 
     def begin(self, intent: Intent) -> None:
         """A report begins; Spoolman has just shown `intent.before_mm`."""
-        self._read[intent.spool_id] = intent.before_mm
+        self._ledger.note_seen(intent.spool_id, intent.before_mm)
         if self._connected:
             self._told.setdefault(intent.spool_id, intent.before_mm)
             self._told_since_begin.add(intent.spool_id)
@@ -95,8 +105,10 @@ class Witness:
     def read(self, spool_id: int, used_mm: float, at: float) -> None:
         """Spoolman shows this now."""
         intent = self._ledger.open_intent(spool_id)
-        before = self._read.get(spool_id, intent.before_mm if intent else used_mm)
-        self._read[spool_id] = used_mm
+        before = self._seen.get(spool_id, intent.before_mm if intent else used_mm)
+        self._ledger.note_seen(spool_id, used_mm)
+        if self._connected:
+            self._told.setdefault(spool_id, used_mm)
         if abs(used_mm - before) > _noise(used_mm):
             self._match(spool_id, used_mm - before, used_mm, at, "read back")
 
@@ -104,18 +116,18 @@ class Witness:
         """Spoolman answered our report, and shows this now."""
         if intent.id in self._ledger.state.intents:
             self._ledger.applied(intent, at)
-        expected = self._read.get(intent.spool_id, intent.before_mm) + intent.used_mm
+        expected = intent.before_mm + intent.used_mm
         error = abs(used_mm - expected)
         if error <= SAME_MM:
             self._exact = error <= _noise(used_mm)
-        self._read[intent.spool_id] = expected
+        self._ledger.note_seen(intent.spool_id, expected)
         self.read(intent.spool_id, used_mm, at)
 
     def verdict(self, intent: Intent) -> Verdict:
         """What the last reading says of an open report; it may have been settled by exact evidence before."""
         if intent.id not in self._ledger.state.intents:
             return Verdict.APPLIED
-        used_mm = self._read[intent.spool_id]
+        used_mm = self._seen[intent.spool_id]
         change = used_mm - intent.before_mm
         if abs(change) <= min(SAME_MM, abs(intent.used_mm) / 2):
             return Verdict.ABSENT
@@ -126,12 +138,13 @@ class Witness:
 
     def guess(self, intent: Intent) -> Verdict:
         """The likelier of the two, when others write on the spool and we couldn't see each change."""
-        change = self._read[intent.spool_id] - intent.before_mm
+        change = self._seen[intent.spool_id] - intent.before_mm
         return Verdict.APPLIED if abs(change - intent.used_mm) < abs(change) else Verdict.ABSENT
 
     def _match(
         self, spool_id: int, change_mm: float, used_mm: float, at: float, how: str, most: int = MOST_CLAIMS
-    ) -> None:
+    ) -> float:
+        """Settle what a change explains; returns how much that is."""
         watched = sorted(self._ledger.watched(spool_id), key=lambda intent: intent.outcome != "open")
         amounts = [intent.used_mm for intent in watched]
         chosen = explain(change_mm, amounts, _noise(used_mm))
@@ -139,9 +152,11 @@ class Witness:
             self._exact = True
         elif not self._exact:
             chosen = explain(change_mm, amounts, min(SAME_MM, *(abs(mm) / 2 for mm in amounts))) if amounts else None
-        if chosen is not None and len(chosen) <= most:
-            for index in chosen:
-                self._ledger.applied(watched[index], at, how)
+        if chosen is None or len(chosen) > most:
+            return 0.0
+        for index in chosen:
+            self._ledger.applied(watched[index], at, how)
+        return math.fsum(amounts[index] for index in chosen)
 
 
 def _noise(used_mm: float) -> float:

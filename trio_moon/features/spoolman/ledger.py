@@ -114,10 +114,13 @@ class LedgerState:
     unassigned: float = 0.0
     intents: dict[int, Intent] = field(default_factory=dict)
     """Those that are open or still watched for."""
+    seen: dict[int, float] = field(default_factory=dict)
+    """What Spoolman showed last as used of the spools of these intents, with every explained change taken in."""
     next_intent: int = 1
 
     def copy(self) -> LedgerState:
         """A state that doesn't change with this one."""
+        watched = {intent.spool_id for intent in self.intents.values()}
         return replace(
             self,
             marks=dict(self.marks),
@@ -129,6 +132,7 @@ class LedgerState:
             pending=dict(self.pending),
             orphaned=dict(self.orphaned),
             intents=dict(self.intents),
+            seen={spool_id: used_mm for spool_id, used_mm in self.seen.items() if spool_id in watched},
         )
 
 
@@ -269,6 +273,11 @@ class Ledger:
         del self.state.intents[intent.id]
         self.settled.append(intent)
         self.dirty = True
+
+    def note_seen(self, spool_id: int, used_mm: float) -> None:
+        """Spoolman shows this as used; remembered for as long as reports on the spool are watched."""
+        self.state.seen[spool_id] = used_mm
+        self.dirty = self.dirty or any(intent.spool_id == spool_id for intent in self.state.intents.values())
 
     def _end(self, intent: Intent, outcome: str, at: float, reason: str) -> None:
         del self.state.intents[intent.id]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 REMOTE_METHOD = "spoolman_set_active_spool"
 MAX_ORDERS = 256
+AWAY_FOR = 30.0
+"""Seconds after which a user hears that Spoolman is away; a restart of it is not worth a message."""
 LAST_COMMIT = 0.5
 """Seconds that the end of the service may wait for the disk."""
 MAX_TOOL = 98
@@ -56,7 +58,7 @@ class Printer(Klipper, Protocol):
 class Audience(Protocol):
     """Everybody who is connected."""
 
-    def announce(self, method: str, *params: object) -> None: ...
+    def announce_after_answer(self, method: str, *params: object) -> None: ...
 
 
 class Spoolman:
@@ -103,11 +105,10 @@ class Spoolman:
             on_session=self._save_soon,
         )
         self._save_now = trio.Event()
+        self._link_changed = trio.Event()
         self._loaded = trio.Event()
         self._changing = trio.Lock()
         self._announced: int | None = None
-        self._news: deque[Callable[[], None]] = deque()
-        self._some_news = trio.Event()
         self._to_look_at: set[int] = set()
         self._look = trio.Event()
         self._send_orders, self._receive_orders = trio.open_memory_channel[dict[str, object]](MAX_ORDERS)
@@ -201,12 +202,7 @@ class Spoolman:
         self.selected.publish(SpoolSelected(tool, spool_id))
         if self._macro is not None:
             self._macro.update()
-        self._tell_soon("notify_active_spool_set", {"spool_id": spool_id, "tool": tool})
-
-    def _tell_soon(self, method: str, params: object) -> None:
-        """Announce after the answer to the call that caused it, as Moonraker does."""
-        self._news.append(lambda: self._audience.announce(method, params))
-        self._some_news.set()
+        self._audience.announce_after_answer("notify_active_spool_set", {"spool_id": spool_id, "tool": tool})
 
     def _extruder_changed(self) -> None:
         if self._loaded.is_set() and self.active_spool != self._announced:
@@ -275,10 +271,22 @@ class Spoolman:
         self.look_at(spool_id)
 
     def _tell_connection(self) -> None:
-        name = "spoolman_back" if self.connected else "spoolman_lost"
-        words = "is connected" if self.connected else "is not connected; usage is kept until it returns"
-        self.alerts.publish(SpoolmanAlert(name, f"Spoolman {words}."))
-        self._tell_soon("notify_spoolman_status_changed", {"spoolman_connected": self.connected})
+        self._link_changed.set()
+        self._audience.announce_after_answer("notify_spoolman_status_changed", {"spoolman_connected": self.connected})
+
+    async def _watch_absence(self) -> None:
+        told = False
+        while True:
+            self._link_changed = trio.Event()
+            with trio.move_on_after(math.inf if self.connected or told else AWAY_FOR) as waiting:
+                await self._link_changed.wait()
+            if waiting.cancelled_caught:
+                told = True
+                message = f"Spoolman is away ({self._live.state.reason}); usage is kept until it returns."
+                self.alerts.publish(SpoolmanAlert("spoolman_lost", message))
+            elif told and self.connected:
+                told = False
+                self.alerts.publish(SpoolmanAlert("spoolman_back", "Spoolman is back; kept usage is reported."))
 
     async def _spoolman_is_up(self) -> bool:
         return await self.client.is_healthy()
@@ -345,12 +353,12 @@ class Spoolman:
         try:
             async with self.client.open(), trio.open_nursery() as nursery:
                 await nursery.start(self.meter.run)
-                nursery.start_soon(self._announce)
                 nursery.start_soon(self._obey)
                 nursery.start_soon(self._keep_shelf)
                 nursery.start_soon(self._save)
                 nursery.start_soon(self.reporter.run)
                 nursery.start_soon(self._live.run)
+                nursery.start_soon(self._watch_absence)
                 nursery.start_soon(self._lookout.run)
                 nursery.start_soon(self.jobs.run)
                 if self._macro is not None:
@@ -362,13 +370,6 @@ class Spoolman:
 
     def _save_soon(self) -> None:
         self._save_now.set()
-
-    async def _announce(self) -> None:
-        while True:
-            await self._some_news.wait()
-            self._some_news = trio.Event()
-            while self._news:
-                self._news.popleft()()
 
     async def _save(self) -> None:
         """Write down what was measured, whether or not Spoolman is there."""
