@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from trio_moon.config.problems import TemplateFailed
-from trio_moon.config.renderer import Renderer
+from trio_moon.config.renderer import NoRenderer, Renderer
 from trio_moon.config.secrets import Secrets
 from trio_moon.config.templates import Template
 
@@ -78,6 +78,16 @@ async def test_many_at_once_share_a_few_processes(renderer: Renderer) -> None:
     idle = renderer.vitals()["idle"]
     assert isinstance(idle, int)
     assert 1 <= idle <= 3
+
+
+async def test_a_process_that_can_not_start_is_no_fault_of_the_template(
+    renderer: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    with pytest.raises(NoRenderer, match="no process for templates: No such file or directory"):
+        await renderer.render(Template("{ 1 }"), {})
+    monkeypatch.undo()
+    assert await renderer.render(Template("{ 1 }"), {}) == "1"
 
 
 def children() -> set[str]:

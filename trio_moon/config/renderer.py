@@ -30,6 +30,10 @@ IDLE_SECONDS = 60.0
 _PACKAGE_HOME = str(Path(trio_moon.__file__).resolve().parent.parent)
 
 
+class NoRenderer(TemplateFailed):
+    """The template is not to blame: no process could be started, which may be otherwise in a while."""
+
+
 class Renderer:
     """A few processes that start when they are needed and end when they aren't."""
 
@@ -92,12 +96,15 @@ class _Worker:
 
     @classmethod
     async def start(cls) -> _Worker:
-        process = await trio.lowlevel.open_process(
-            [sys.executable, "-m", "trio_moon.config.render_worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": _PACKAGE_HOME},
-        )
+        try:
+            process = await trio.lowlevel.open_process(
+                [sys.executable, "-m", "trio_moon.config.render_worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env={**os.environ, "PYTHONPATH": _PACKAGE_HOME},
+            )
+        except OSError as error:
+            raise NoRenderer(f"no process for templates: {error.strerror}") from error
         assert process.stdin is not None
         assert process.stdout is not None
         worker = cls(process, process.stdin, process.stdout)
@@ -106,7 +113,7 @@ class _Worker:
                 await worker._receive()
         except trio.TooSlowError:
             await worker.end()
-            raise TemplateFailed(f"the process for templates was not ready within {START_TIMEOUT:g} s") from None
+            raise NoRenderer(f"the process for templates was not ready within {START_TIMEOUT:g} s") from None
         except BaseException:
             await worker.end()
             raise

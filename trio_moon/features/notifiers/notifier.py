@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import trio
 
 from trio_moon.config.problems import TemplateFailed
+from trio_moon.config.renderer import NoRenderer
 from trio_moon.features.notifiers.composer import Composer
 from trio_moon.features.notifiers.courier import Answer, Courier
 from trio_moon.features.notifiers.news import Letter, News
@@ -99,7 +100,7 @@ class Notifier:
         try:
             url = await self._composer.address(news)
         except TemplateFailed as error:
-            return Answer(False, (f"url: {error}",), hopeless=True)
+            return Answer(False, (f"url: {error}",), hopeless=not isinstance(error, NoRenderer))
         with trio.move_on_after(self.settings.timeout):
             return await self._courier.deliver(url, letter, self.settings.body_format)
         return Answer(False, (f"no answer within {self.settings.timeout:g} s",))
