@@ -203,3 +203,11 @@ async def test_a_hostile_message_gets_an_error_and_the_session_goes_on(front: Ru
     assert code is None or error["code"] == code
     assert error["code"] != 500
     assert (await client.call("server.info", 77))["result"] == {"state": "ready"}
+
+
+async def test_a_bug_of_ours_is_logged_on_every_lane(front: Running, caplog: pytest.LogCaptureFixture) -> None:
+    http = HttpClient(await front.connect())
+    assert (await http.ask("GET", "/server/bug")).status == 500
+    assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == [
+        "GET /server/bug failed"
+    ]

@@ -15,6 +15,7 @@ import trio
 from tests.web.world import UPGRADE, HttpClient, Running, WsClient, client_frame, multipart, open_front
 from trio_moon.rpc.caller import ClientInfo
 from trio_moon.rpc.packet import Packet, notification
+from trio_moon.web.door import open_tcp
 from trio_moon.web.frames import frame_close
 from trio_moon.web.settings import FrontSettings, Limits
 
@@ -382,3 +383,28 @@ def test_the_reason_of_a_close_is_cut_to_what_a_frame_holds() -> None:
     assert frame[1] == len(frame) - 2 <= 125
     assert struct.unpack("!H", frame[2:4]) == (1008,)
     assert set(frame[4:].decode()) == {"ä"}
+
+
+async def test_a_front_without_its_unix_socket_or_certificate_serves_the_rest(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    nonsense = tmp_path / "nonsense"
+    nonsense.write_text("no certificate")
+    settings = FrontSettings(certificate=nonsense, private_key=nonsense, limits=IMPATIENT)
+    async with open_front(tmp_path, settings, unix_socket=tmp_path / ("x" * 200)) as front:
+        http = HttpClient(await front.connect())
+        assert (await http.ask("GET", "/server/info")).status == 200
+    assert len([record for record in caplog.records if "can't be offered" in record.message]) == 2
+
+
+async def test_every_address_of_both_families_is_listened_on(tmp_path: Path) -> None:
+    listeners = open_tcp(None, 0)
+    ports = {sock.getsockname()[1] for sock in listeners}
+    for sock in listeners:
+        sock.close()
+    assert len(ports) == 1
+
+
+async def test_a_taken_port_is_named(live: Running) -> None:
+    with pytest.raises(OSError, match=f"127.0.0.1 port {live.port}"):
+        open_tcp("127.0.0.1", live.port)

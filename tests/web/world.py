@@ -202,11 +202,13 @@ class Running:
 
 
 @asynccontextmanager
-async def open_front(folder: Path, settings: FrontSettings | None = None) -> AsyncIterator[Running]:
+async def open_front(
+    folder: Path, settings: FrontSettings | None = None, unix_socket: Path | None = None
+) -> AsyncIterator[Running]:
     """A front in front of a new world, until the block is left."""
     world = World(folder)
     settings = replace(settings or FrontSettings(limits=QUICK), host="127.0.0.1", port=0, ssl_port=0)
-    unix_socket = folder / "moon.sock"
+    unix_socket = unix_socket or folder / "moon.sock"
     front = Front(
         settings,
         world.registry,

@@ -35,7 +35,7 @@ from trio_moon.web.multipart import MultipartReader
 from trio_moon.web.sessions import NoRoom, Sessions
 from trio_moon.web.settings import FrontSettings
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger(f"{__name__}.lane")  # Quart has taken the module's own
 
 HANDSHAKE_TIMEOUT = 10.0
 FILE_CHUNK = 1 << 18
@@ -47,8 +47,9 @@ class Cold:
     def __init__(self, answers: Answers, sessions: Sessions, doorkeeper: Doorkeeper, settings: FrontSettings) -> None:
         limits = settings.limits
         self._settings = settings
-        self._app = QuartTrio("trio_moon", static_folder=None)
-        self._app.logger.setLevel(logging.CRITICAL)  # what goes wrong in our code is logged by `answers`
+        self._app = QuartTrio(__name__, static_folder=None)
+        self._app.logger.handlers.clear()
+        self._app.logger.disabled = True  # what goes wrong in our code is logged by `answers`
         self._app.config.update(MAX_CONTENT_LENGTH=None, BODY_TIMEOUT=None, RESPONSE_TIMEOUT=None)
         self._config = Config()
         self._config.keep_alive_timeout = limits.first_request  # a head that dawdles counts as idle, too

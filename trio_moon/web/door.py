@@ -164,9 +164,6 @@ def open_tcp(host: str | None, port: int) -> list[socket.socket]:
             try:
                 sock.bind(address)
             except OSError as error:
-                if host is None and family == socket.AF_INET6 and error.errno != errno.EADDRINUSE:
-                    listeners.pop().close()  # no IPv6 on this machine
-                    continue
                 raise OSError(error.errno, f"can't listen on {address[0]} port {port}: {error.strerror}") from error
             sock.listen(BACKLOG)
             sock.setblocking(False)
@@ -182,9 +179,18 @@ def _addresses(host: str | None, port: int) -> list[tuple[int, int, int, str, tu
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         return [(int(family), 0, 0, "", address) for family, _, _, _, address in found]
     both: list[tuple[int, int, int, str, tuple[object, ...]]] = [(socket.AF_INET, 0, 0, "", ("0.0.0.0", port))]
-    if socket.has_ipv6:
+    if _speaks_ipv6():
         both.append((socket.AF_INET6, 0, 0, "", ("::", port, 0, 0)))
     return both
+
+
+def _speaks_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 def open_unix(path: Path) -> socket.socket:

@@ -47,6 +47,9 @@ class FileSlice:
             os.close(self.descriptor)
             self.descriptor = -1
 
+    def __del__(self) -> None:
+        self.close()  # an answer may be dropped on its way, by a client that leaves
+
 
 @dataclass
 class Opened:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -104,6 +106,7 @@ class Front:
 
     async def run(self, *, task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED) -> None:
         """Listen until cancelled or closed. `started` tells the addresses."""
+        self._closing = trio.Event()
         listeners = self._listen()
         try:
             async with trio.open_nursery() as nursery:
@@ -125,10 +128,12 @@ class Front:
         try:
             listeners += [(sock, None) for sock in open_tcp(settings.host, settings.port)]
             if settings.certificate is not None and settings.private_key is not None:
-                tls = tls_context(settings.certificate, settings.private_key)
-                listeners += [(sock, tls) for sock in open_tcp(settings.host, settings.ssl_port)]
+                with _optional("TLS"):
+                    tls = tls_context(settings.certificate, settings.private_key)
+                    listeners += [(sock, tls) for sock in open_tcp(settings.host, settings.ssl_port)]
             if self._unix_socket is not None:
-                listeners.append((open_unix(self._unix_socket), None))
+                with _optional(f"the unix socket {self._unix_socket}"):
+                    listeners.append((open_unix(self._unix_socket), None))
         except BaseException:
             for sock, _ in listeners:
                 sock.close()
@@ -172,6 +177,15 @@ class Front:
             if self._cold is None:
                 self._cold = module.Cold(self._answers, self._sessions, self._doorkeeper, self._settings)
         await self._cold.serve(connection, tls)
+
+
+@contextmanager
+def _optional(what: str) -> Iterator[None]:
+    """Without a port there is no service; without this there is still most of it."""
+    try:
+        yield
+    except OSError as error:
+        logger.warning("%s can't be offered: %s", what, error)
 
 
 def _described(sock: socket.socket, tls: bool) -> str:
