@@ -42,5 +42,5 @@ class _Calls:
         return await self._notifiers.test(params.name)
 
     async def debug_test(self, params: WhichNotifier, caller: Caller) -> object:
-        result = await self._notifiers.test(params.name)
+        result = await self._notifiers.test(params.name, pause=0)
         return {"status": "success", "stats": result["stats"]}

@@ -148,16 +148,16 @@ class Notifiers:
         """What became of every notifier's messages."""
         return [notifier.as_wire() for notifier in self._notifiers.values()]
 
-    async def test(self, name: str) -> dict[str, object]:
+    async def test(self, name: str, *, pause: float = TEST_PAUSE) -> dict[str, object]:
         """Send a test message at once, past the queue, and tell what Apprise really answered.
 
-        NotFound for unknown names, TooMany when the last test was just now.
+        NotFound for unknown names, TooMany when the last test is less than `pause` ago.
         """
         notifier = self._notifiers.get(name)
         if notifier is None:
             raise NotFound(f"Notifier '{name:.100}' not found")
         now = trio.current_time()
-        wait = self._tested_at.get(name, -TEST_PAUSE) + TEST_PAUSE - now
+        wait = self._tested_at.get(name, -pause) + pause - now
         if wait > 0:
             raise TooMany(f"notifier '{name}' was tested just now: wait {wait:.0f} s")
         self._tested_at[name] = now

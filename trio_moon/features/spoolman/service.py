@@ -187,16 +187,22 @@ class Spoolman:
         moment = await self.meter.moment()
         before = dict(self.tools)
         self.ledger.set_tools(tools, moment)
-        changed = [tool for tool in {**before, **tools} if before.get(tool) != tools.get(tool)]
-        for tool in sorted(changed):
+        self._announced = self.active_spool
+        self.look_at(*(spool_id for spool_id in tools.values() if spool_id is not None))
+        try:
+            await self.journal.commit(self.ledger)
+        finally:  # and nothing that waits behind it: the answer to the call comes first
+            changed = [tool for tool in {**before, **tools} if before.get(tool) != tools.get(tool)]
+            self._tell_changed(sorted(changed), tools)
+
+    def _tell_changed(self, changed: list[int], tools: Tools) -> None:
+        """Tell of each tool's spool; the last that frontends hear of is the one in use."""
+        for tool in changed:
             spool_id = tools.get(tool)
             logger.info("tool %d: %s", tool, "no spool" if spool_id is None else f"spool {spool_id}")
             self._tell_selected(tool, spool_id)
         if changed and (self.active_tool, self.active_spool) != (changed[-1], tools.get(changed[-1])):
             self._tell_selected(self.active_tool, self.active_spool)
-        self._announced = self.active_spool
-        self.look_at(*(spool_id for spool_id in tools.values() if spool_id is not None))
-        await self.journal.commit(self.ledger)
 
     def _tell_selected(self, tool: int, spool_id: int | None) -> None:
         self.selected.publish(SpoolSelected(tool, spool_id))
