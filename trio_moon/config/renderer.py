@@ -63,8 +63,8 @@ class Renderer:
 
     async def render(self, template: Template, context: Mapping[str, object]) -> str:
         """The template's text for this context. TemplateFailed if it raises, or isn't done within its budget."""
-        if "{" not in template.source:
-            return template.source
+        if _needs_no_process(template.source):
+            return template.render(**context)
         request = pickle.dumps((template, dict(context)))
         if self._places.borrowed_tokens and not self._idle:
             with trio.move_on_after(PATIENCE):
@@ -85,6 +85,14 @@ class Renderer:
         self._idle.append(worker)
         self._returned.set()
         self._returned = trio.Event()
+
+
+def _needs_no_process(source: str) -> bool:
+    if "{" not in source:
+        return True
+    from trio_moon.config.straight import is_straight  # Jinja2 only for those who write templates
+
+    return is_straight(source)
 
 
 class _Worker:

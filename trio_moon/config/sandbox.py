@@ -67,3 +67,8 @@ def compile_template(source: str, secrets: Secrets) -> jinja2.Template:
         raise TemplateFailed(f"template cannot be read: {error.message} (its line {error.lineno})") from error
     except Exception as error:  # a parser fed by hand: whatever it stumbles over, the template is to blame
         raise TemplateFailed(f"template cannot be read: {str(error) or type(error).__name__}") from error
+
+
+def parse_template(source: str) -> jinja2.nodes.Template:
+    """The syntax tree of a template that can be compiled."""
+    return _ENVIRONMENT.parse(source)
