@@ -39,10 +39,13 @@ class Album:
     """Has a picture for each line, after `takes` seconds, except for lines that are called `missing`."""
 
     takes: float = 0.0
+    broken_for: str = ""
 
     async def collect(self, attach: str) -> tuple[tuple[Picture, ...], tuple[str, ...]]:
         await trio.sleep(self.takes)
         lines = attach.split()
+        if self.broken_for in lines:
+            raise RuntimeError("a bug")
         pictures = tuple(Picture(line, "image/jpeg", line.encode()) for line in lines if line != "missing")
         return pictures, ("it is missing",) * lines.count("missing")
 

@@ -294,3 +294,15 @@ async def test_a_hanging_attempt_does_not_hold_up_the_end(autojump_clock: MockCl
         await house.notifier.run()
     assert trio.current_time() - began < 1.5
     assert len(house.memory.rows) == 1
+
+
+async def test_a_mistake_of_ours_in_writing_costs_the_letter_its_form_not_the_notifier_its_life(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    house = Household(settings("attach: {event_name}.jpg"))
+    house.album.broken_for = "started.jpg"
+    await nursery.start(house.notifier.run)
+    house.hear("started", "complete")
+    await trio.sleep(1)
+    assert house.courier.bodies == ["started", "complete"]
+    assert house.memory.rows == {}
