@@ -18,6 +18,9 @@ from trio_moon.features.access import endpoints as access_endpoints
 from trio_moon.features.database import UserDatabase
 from trio_moon.features.database import endpoints as database_endpoints
 from trio_moon.features.files import Files
+from trio_moon.features.history import SCHEMA as HISTORY_SCHEMA
+from trio_moon.features.history import Auxiliary, History, JobBook
+from trio_moon.features.history import endpoints as history_endpoints
 from trio_moon.features.machine import Machine, MachineSettings, ProcStats, machine_endpoints, proc_stats_endpoints
 from trio_moon.features.server import ConsoleStore, DataStoreSettings, Server, Surroundings, TemperatureStore
 from trio_moon.features.server import endpoints as server_endpoints
@@ -156,6 +159,26 @@ def _webcams(ground: Ground) -> Room:
     return Room("webcam", webcams_endpoints(ground.webcams), {"webcams": ground.webcams})
 
 
+def _history(ground: Ground) -> Room:
+    ground.database.adopt(HISTORY_SCHEMA)
+    history = History(JobBook(ground.database), ground.jobs, ground.files, ground.paths.gcodes, ground.audience)
+    if ground.document.has("spoolman"):
+        spools = Auxiliary("spoolman", "spool_ids", "Spool IDs used", None, lambda: _spools_of_job(ground))
+        history.add_auxiliary(spools)
+    return Room("history", history_endpoints(history), {"history": history})
+
+
+def _spools_of_job(ground: Ground) -> list[int | None]:
+    """The spools that the present job has used so far."""
+    from trio_moon.features.spoolman import Spoolman
+
+    for room in ground.rooms:
+        spoolman = room.services.get("spoolman")
+        if isinstance(spoolman, Spoolman):
+            return spoolman.jobs.spool_ids()
+    return []
+
+
 # --- rooms that have to be configured
 
 
@@ -248,6 +271,7 @@ ROOMS: tuple[Callable[[Ground], Room | None], ...] = (
     _proc_stats,
     _database,
     _webcams,
+    _history,
     _spoolman,
     _notifiers,
     _octoprint,

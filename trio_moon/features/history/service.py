@@ -1,0 +1,249 @@
+"""The history: writes down every job, whoever started it and whatever happens to us meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import trio
+
+from trio_moon.features.history.book import JobBook
+from trio_moon.features.history.job import IN_PROGRESS, INTERRUPTED, Job, end_status, number_of, status_of
+from trio_moon.kit.topics import Topic
+from trio_moon.model.errors import BadParams, MoonError, NotFound
+from trio_moon.model.job_state import ENDED, JobEvent, Stats, seconds_of, text_of
+from trio_moon.rpc.audience import Audience
+
+LOOK_AGAIN = 2.0
+WRITE_EVERY = 60.0
+"""A running job is written down at this pace: that much of its durations a power cut may cost."""
+
+REDUNDANT = frozenset({"filename", "job_id", "print_start_time"})
+
+
+class JobNews(Protocol):
+    """The follower of the printer's jobs: `printer.job_tracker.JobTracker`."""
+
+    @property
+    def events(self) -> Topic[JobEvent]: ...
+    @property
+    def stats(self) -> Stats: ...
+    @property
+    def job_open(self) -> bool: ...
+
+
+class Files(Protocol):
+    """What is known of printed files."""
+
+    async def metadata_of(self, filename: str) -> Mapping[str, object]:
+        """What is known of a file; a MoonError if there is none."""
+
+    async def note_print(self, filename: str, job_id: str, print_start_time: float) -> None:
+        """Remember a file's last print."""
+
+
+@dataclass(frozen=True)
+class Auxiliary:
+    """Something that another room knows of a job: asked when the job ends."""
+
+    provider: str
+    name: str
+    description: str
+    units: str | None
+    value: Callable[[], object]
+
+    def as_wire(self) -> dict[str, object]:
+        return {
+            "provider": self.provider,
+            "name": self.name,
+            "value": self.value(),
+            "description": self.description,
+            "units": self.units,
+        }
+
+
+class History:
+    """Follows the jobs and answers `server.history.*`."""
+
+    def __init__(self, book: JobBook, jobs: JobNews, files: Files, gcodes: Path, audience: Audience) -> None:
+        self._book = book
+        self._jobs = jobs
+        self._files = files
+        self._gcodes = gcodes
+        self._audience = audience
+        self._job: Job | None = None
+        self._in_doubt = False
+        self._closed_too_early: Job | None = None
+        self._auxiliary: list[Auxiliary] = []
+
+    def add_auxiliary(self, auxiliary: Auxiliary) -> None:
+        """Keep this with every job from now on."""
+        self._auxiliary.append(auxiliary)
+
+    def vitals(self) -> Mapping[str, object]:
+        return {"job": self._job.uid if self._job else ""}
+
+    # following
+
+    async def run(self, *, task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED) -> None:
+        """Write down what happens until cancelled."""
+        last = await self._book.newest()
+        if last is not None and last.status == IN_PROGRESS:
+            self._job, self._in_doubt = last, True
+        while True:  # once more when so much happened at once that we lost the thread
+            with self._jobs.events.subscribe() as events:
+                task_status.started()
+                task_status = trio.TASK_STATUS_IGNORED
+                await self._listen(events)
+            self._in_doubt = self._job is not None
+
+    async def _listen(self, events: trio.MemoryReceiveChannel[JobEvent]) -> None:
+        while True:
+            event = None
+            with trio.move_on_after(LOOK_AGAIN if self._in_doubt else WRITE_EVERY):
+                try:
+                    event = await events.receive()
+                except trio.EndOfChannel:
+                    return
+            await (self._write_down() if event is None else self._follow(event))
+
+    async def _follow(self, event: JobEvent) -> None:
+        self._in_doubt = False
+        if event.name == "started":
+            await self._end(INTERRUPTED)
+            await self._begin(event.stats)
+        elif event.ends_job:
+            self._measure(event.stats)
+            await self._end(status_of(event))
+        elif event.name == "resumed":
+            await self._take_up_again(event.stats)
+        else:
+            self._measure(event.stats)
+            await self._write_down()
+
+    async def _begin(self, stats: Stats) -> None:
+        filename = text_of(stats, "filename")
+        started = time.time() - seconds_of(stats, "total_duration")
+        metadata = await self._metadata(filename)
+        self._job = await self._book.add(Job(filename, started, metadata=metadata).measured_by(stats))
+        self._closed_too_early = None
+        await self._files.note_print(filename, self._job.uid, started)
+        await self._tell("added", self._job)
+
+    async def _metadata(self, filename: str) -> dict[str, object]:
+        try:
+            metadata = await self._files.metadata_of(filename)
+        except MoonError:
+            return {}
+        return {name: value for name, value in metadata.items() if name not in REDUNDANT}
+
+    def _measure(self, stats: Stats) -> None:
+        if self._job is not None and text_of(stats, "filename") == self._job.filename:
+            self._job = self._job.measured_by(stats)
+
+    async def _write_down(self) -> None:
+        if self._in_doubt:
+            await self._settle_doubt()
+        if self._job is not None:
+            self._measure(self._jobs.stats)
+            await self._book.update(self._job)
+
+    async def _settle_doubt(self) -> None:
+        """While we were away, the job may have gone on, or come to an end that Klipper still knows, or to another."""
+        job, stats = self._job, self._jobs.stats
+        state = text_of(stats, "state")
+        if job is None or not state:
+            return
+        self._in_doubt = False
+        if text_of(stats, "filename") != job.filename or seconds_of(stats, "total_duration") < job.total_duration:
+            await self._end(INTERRUPTED)
+        elif state in ENDED:
+            self._measure(stats)
+            await self._end(end_status(state))
+        elif not self._jobs.job_open:
+            await self._end(INTERRUPTED)
+
+    async def _end(self, status: str) -> None:
+        if self._job is None:
+            return
+        job = replace(
+            self._job,
+            status=status,
+            end_time=time.time(),
+            auxiliary_data=[auxiliary.as_wire() for auxiliary in self._auxiliary],
+        )
+        await self._book.finish(job, self._closed_too_early)
+        self._job, self._closed_too_early = None, job
+        await self._tell("finished", job)
+
+    async def _take_up_again(self, stats: Stats) -> None:
+        """After a pause, or after Klipper's connection was lost and the job is found to go on."""
+        ended = self._closed_too_early
+        if self._job is None and ended is not None and ended.filename == text_of(stats, "filename"):
+            self._job = replace(ended, status=IN_PROGRESS, end_time=None, auxiliary_data=[])
+        self._measure(stats)
+        await self._write_down()
+
+    async def _tell(self, action: str, job: Job) -> None:
+        exists = await trio.to_thread.run_sync(self._is_unchanged, job)
+        self._audience.announce("notify_history_changed", {"action": action, "job": job.as_wire(exists=exists)})
+
+    def _is_unchanged(self, job: Job) -> bool:
+        """Whether the printed file is still there as it was."""
+        try:
+            status = (self._gcodes / job.filename).stat()
+        except (OSError, ValueError):
+            return False
+        return job.metadata.get("size", status.st_size) == status.st_size
+
+    # answering
+
+    async def listed(
+        self, *, limit: int, start: int, since: float | None, before: float | None, ascending: bool
+    ) -> dict[str, object]:
+        """`server.history.list`; `count` is of all jobs in that time."""
+        jobs = await self._book.listed(limit=limit, start=start, since=since, before=before, ascending=ascending)
+        count = await self._book.count(since=since, before=before)
+        return {"count": count, "jobs": await trio.to_thread.run_sync(self._shown, jobs)}
+
+    def _shown(self, jobs: list[Job]) -> list[dict[str, object]]:
+        return [self._present(job).as_wire(exists=self._is_unchanged(job)) for job in jobs]
+
+    def _present(self, job: Job) -> Job:
+        """The running job is further than the book knows."""
+        running = self._job
+        if running is None or running.number != job.number:
+            return job
+        stats = self._jobs.stats
+        return running.measured_by(stats) if text_of(stats, "filename") == running.filename else running
+
+    async def get(self, uid: str) -> dict[str, object]:
+        """One job."""
+        number = number_of(uid)
+        job = await self._book.get(number) if number is not None else None
+        if job is None:
+            raise NotFound(f"Invalid job uid: {uid:.40}")
+        return (await trio.to_thread.run_sync(self._shown, [job]))[0]
+
+    async def delete(self, uid: str | None, *, everything: bool) -> list[str]:
+        """Remove a job, or all that have ended."""
+        if everything:
+            return [f"{number:06X}" for number in await self._book.delete(None)]
+        if uid is None:
+            raise BadParams("argument 'uid' is missing: say which job, or all=true")
+        number = number_of(uid)
+        deleted = await self._book.delete(number) if number is not None else []
+        if not deleted:
+            raise NotFound(f"Invalid job uid: {uid:.40}")
+        return [f"{number:06X}" for number in deleted]
+
+    async def totals(self) -> dict[str, object]:
+        """`server.history.totals`."""
+        return {"job_totals": await self._book.totals(), "auxiliary_totals": []}
+
+    async def reset_totals(self) -> dict[str, object]:
+        """`server.history.reset_totals`."""
+        return {"last_totals": await self._book.reset_totals(), "last_auxiliary_totals": []}
