@@ -28,6 +28,7 @@ class Outlet:
         end: Callable[[int, str], None],
     ) -> None:
         self._connection = connection
+        self._send = connection.sock.send
         self._framing = framing
         self._nursery = nursery
         self._limits = limits
@@ -59,6 +60,8 @@ class Outlet:
         if self._backlog:
             self._box.put(news)
             self._eventtime = eventtime
+        elif self._corked is None and not self._closed:
+            self._send_or_keep(packet.framed(self._framing))
         else:
             self.write(packet.framed(self._framing))
 
@@ -124,22 +127,28 @@ class Outlet:
         if self._corked is not None:
             self._corked.append(data)
             return
-        if not self._backlog:
-            try:
-                sent = self._connection.send_now(data)
-            except Gone:
-                self._closed = True
-                self._connection.scope.cancel()
-                return
-            if sent == len(data):
-                return
-            self._partly_sent = sent > 0
-            self._keep(data[sent:])
-            self._drained = trio.Event()
-            self._connection.deadline = trio.current_time() + self._limits.no_progress
-            self._nursery.start_soon(self._flush)
-        else:
+        if self._backlog:
             self._keep(data)
+        else:
+            self._send_or_keep(data)
+
+    def _send_or_keep(self, data: bytes) -> None:
+        """The short way of most of what is sent: nothing waits, so it goes straight to the socket."""
+        try:
+            sent = self._send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._closed = True
+            self._connection.scope.cancel()
+            return
+        if sent == len(data):
+            return
+        self._partly_sent = sent > 0
+        self._keep(data[sent:])
+        self._drained = trio.Event()
+        self._connection.deadline = trio.current_time() + self._limits.no_progress
+        self._nursery.start_soon(self._flush)
 
     def _keep(self, data: bytes) -> None:
         self._backlog.append(data)
