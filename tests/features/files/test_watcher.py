@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 import trio
+import watchfiles
 
 from tests.features.files.world import World
+from trio_moon.features.files import watcher
 
 
 @pytest.fixture
@@ -60,6 +62,26 @@ async def test_outside_changes_are_told_with_one_word_for_a_whole_folder(watched
     await told_of(watched, lambda told: len(told) >= 2)
     await settle(watched)
     assert sorted(watched.actions()) == [("delete_dir", "gcodes/new"), ("modify_file", "gcodes/renamed/x.gcode")]
+
+
+async def test_where_changes_can_not_be_watched_they_are_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def exhausted(*paths: str, **options: object) -> AsyncIterator[object]:
+        await trio.lowlevel.checkpoint()
+        if paths:
+            raise OSError("OS file watch limit reached")
+        yield set()
+
+    monkeypatch.setattr(watchfiles, "awatch", exhausted)
+    monkeypatch.setattr(watcher, "LOOK_EVERY", 0.05)
+    monkeypatch.setattr(watcher, "SETTLED_AFTER", 0.05)
+    async with World.open(tmp_path, watch=True) as world:
+        world.write("gcodes/a.gcode")
+        await told_of(world, lambda told: told == [("create_file", "gcodes/a.gcode")])
+        (world.gcodes / "a.gcode").unlink()
+        await told_of(world, lambda told: told[-1] == ("delete_file", "gcodes/a.gcode"))
+        assert world.files.watcher.vitals()["watching"] == "polling"
 
 
 @pytest.mark.slow

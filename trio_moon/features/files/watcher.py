@@ -22,6 +22,8 @@ STEP_MS = 200
 SETTLED_AFTER = 0.5
 """Seconds without a change after which a file counts as written; one that grows is told of when it is whole."""
 LONGEST_UNSETTLED = 30.0
+STARTS_WITHIN = 2.0
+"""Seconds until we are told of changes for sure."""
 LOOK_EVERY = 15.0
 """Seconds between looks when the kernel can't tell us of changes."""
 
@@ -47,11 +49,13 @@ class Watcher:
         bases = await self._library.on_disk(self._bases)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._keep_telling)
+            nursery.start_soon(self._look_once)
             try:
                 await self._listen(bases)
-            except OSError as error:
-                logger.warning("changes of files can't be watched (%s): looking every %g s", error, LOOK_EVERY)
-                await self._keep_looking()
+            except* OSError as errors:
+                reason = errors.exceptions[0]
+                logger.warning("changes of files can't be watched (%s): looking every %g s", reason, LOOK_EVERY)
+            await self._keep_looking()
 
     def _bases(self) -> list[tuple[str, str]]:
         """What clients may change is what they want news of; of a growing log there would be no end."""
@@ -75,7 +79,17 @@ class Watcher:
         self._how = "polling"
         while True:
             await trio.sleep(LOOK_EVERY)
-            self._touch([*self._library.places(), *await self._library.everything()])
+            await self._look()
+
+    async def _look_once(self) -> None:
+        """Find what changed between the first look and the moment from which we are told of changes."""
+        await trio.sleep(STARTS_WITHIN)
+        await self._look()
+
+    async def _look(self) -> None:
+        bases = {root.name for root in self._library.roots if root.writable}
+        there = [*self._library.places(), *await self._library.everything()]
+        self._touch(place for place in there if place.root in bases)
 
     def _touch(self, places: Iterable[Place]) -> None:
         now = time.monotonic()
