@@ -204,6 +204,7 @@ async def test_a_running_job_is_as_far_as_klipper_says(world: World) -> None:
     world.jobs.tell("printing", 7.0)
     [job] = (await world.ask("list"))["jobs"]
     assert (job["status"], job["total_duration"]) == ("in_progress", 7.0)
+    assert job["auxiliary_data"][0]["value"] == [1, 2, None]
 
 
 async def test_a_lost_connection_ends_a_job_until_it_turns_out_to_go_on(world: World) -> None:

@@ -47,7 +47,7 @@ class Files(Protocol):
 
 @dataclass(frozen=True)
 class Auxiliary:
-    """Something that another room knows of a job: asked when the job ends."""
+    """Something that another room knows of the present job; kept with it when it ends."""
 
     provider: str
     name: str
@@ -169,15 +169,13 @@ class History:
     async def _end(self, status: str) -> None:
         if self._job is None:
             return
-        job = replace(
-            self._job,
-            status=status,
-            end_time=time.time(),
-            auxiliary_data=[auxiliary.as_wire() for auxiliary in self._auxiliary],
-        )
+        job = self._with_auxiliary(replace(self._job, status=status, end_time=time.time()))
         await self._book.finish(job, self._closed_too_early)
         self._job, self._closed_too_early = None, job
         await self._tell("finished", job)
+
+    def _with_auxiliary(self, job: Job) -> Job:
+        return replace(job, auxiliary_data=[auxiliary.as_wire() for auxiliary in self._auxiliary])
 
     async def _take_up_again(self, stats: Stats) -> None:
         """After a pause, or after Klipper's connection was lost and the job is found to go on."""
@@ -217,8 +215,8 @@ class History:
         running = self._job
         if running is None or running.number != job.number:
             return job
-        stats = self._jobs.stats
-        return running.measured_by(stats) if text_of(stats, "filename") == running.filename else running
+        stats, job = self._jobs.stats, self._with_auxiliary(running)
+        return job.measured_by(stats) if text_of(stats, "filename") == job.filename else job
 
     async def get(self, uid: str) -> dict[str, object]:
         """One job."""
