@@ -13,6 +13,7 @@ connection and begins again with E at 0.
 
 import errno
 import math
+import os
 import socket
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -231,7 +232,9 @@ class SimulatedKlipper:
 
     @asynccontextmanager
     async def away(self) -> AsyncIterator[None]:
-        """Every connection is cut, and new ones are refused, inside this block."""
+        """Every connection is cut, and new ones are refused, inside this block; the host lives on."""
+        made_at = None if self.socket_path is None else self.socket_path.stat().st_mtime_ns
+        life = self._host
         self._refusing = True
         self._close_listener()
         await self.cut_connections()
@@ -241,6 +244,8 @@ class SimulatedKlipper:
             self._refusing = False
             if self._host is not None:
                 self._listen()
+            if made_at is not None and life is self._host and self.socket_path is not None:
+                os.utime(self.socket_path, ns=(made_at, made_at))  # the file still tells when this life began
 
     def send_raw(self, data: bytes) -> None:
         """Send any bytes to every client: garbage, half a frame, something huge. A frame ends with 0x03."""

@@ -66,8 +66,12 @@ class Printer:
         with trio.fail_after(SETTLED_WITHIN):
             while log.read_text().count("listening on http") == before:
                 await trio.sleep(LOOK_EVERY)
-        self.client = Client(log.read_text().rpartition("listening on ")[2].split(",")[0])
+        self.find()
         await self.ready()
+
+    def find(self) -> None:
+        """Talk to where it listens now."""
+        self.client = Client(self.process.log.read_text().rpartition("listening on ")[2].split(",")[0])
 
     async def kill(self) -> None:
         """`kill -9`."""
@@ -148,6 +152,13 @@ class House:
         await self.printer.choose(1)
         await self.printer.extrude(10)
         await self.settle()
+
+    async def told(self) -> None:
+        """Give Klipper the time to tell what was done: what a life of it told to nobody can't be known later.
+
+        It tells moves twice a second, and dwells half a second before it restarts; at our pace that is no time.
+        """
+        await trio.sleep(1.2)
 
     @property
     def charged_mm(self) -> float:
@@ -244,4 +255,3 @@ async def open_house(root: Path, **printer: Any) -> AsyncIterator[House]:
             for each in house.printers:
                 each.process.clean_up()
             nursery.cancel_scope.cancel()
-

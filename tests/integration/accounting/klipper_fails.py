@@ -40,6 +40,19 @@ async def klipper_restarts_between_prints(house: House) -> None:
     for _ in range(3):
         await house.klipper.restart()
         await house.printer.extrude(15)
+        await house.told()
+    await house.settle()
+
+
+@scenario(speed=1.0)
+async def klipper_restarts_at_real_speed(house: House) -> None:
+    """At once after the last move: the half second that Klipper dwells must do."""
+    await house.begin()
+    for _ in range(3):
+        await house.told()
+        await house.klipper.run_gcode("M83\nG1 E1.5 F1500\nG1 E-1 F1800\nG1 E1.5", wait_moves=False)
+        await house.klipper.restart()
+        await house.printer.ready()
     await house.settle()
 
 
@@ -90,6 +103,7 @@ async def restarted_under_our_eyes_with_the_same_clock(house: House) -> None:
     await house.begin()
     for firmware in (False, True, False):
         await house.printer.extrude(20)
+        await house.told()
         await house.klipper.restart(firmware=firmware)
         await house.printer.extrude(35)
     await house.settle()
@@ -98,11 +112,11 @@ async def restarted_under_our_eyes_with_the_same_clock(house: House) -> None:
 @scenario()
 async def restarted_in_mid_print(house: House) -> None:
     await house.begin()
-    async with house.printing():
-        for _ in range(3):
+    for _ in range(3):
+        async with house.printing():
             await trio.sleep(random.uniform(0.5, 2))
-            with contextlib.suppress(KlipperError):
-                await house.klipper.restart()
+        await house.told()
+        await house.klipper.restart()
     await house.settle()
 
 
@@ -110,9 +124,10 @@ async def restarted_in_mid_print(house: House) -> None:
 async def restarted_while_the_socket_was_cut(house: House) -> None:
     await house.begin()
     for _ in range(3):
+        await house.printer.extrude(25)
+        await house.told()
         house.klipper.faults.never_answer = {"info", "objects/subscribe"}
         await house.klipper.cut_connections()
-        await house.printer.extrude(25)
         await house.klipper.restart()
         await house.printer.extrude(60)
         house.klipper.faults.never_answer = set()
@@ -126,6 +141,7 @@ async def klipper_crashes_and_comes_back(house: House) -> None:
     await house.begin()
     for _ in range(3):
         await house.printer.extrude(25)
+        await house.told()
         house.klipper.crash()
         await trio.sleep(0.1)
         await house.klipper.wait_state("ready")
@@ -137,6 +153,7 @@ async def klipper_crashes_and_comes_back(house: House) -> None:
 async def klipper_crashes_while_we_are_down(house: House) -> None:
     await house.begin()
     for _ in range(2):
+        await house.told()
         await house.printer.end()
         house.klipper.crash()
         await trio.sleep(0.1)
@@ -182,12 +199,12 @@ async def emergency_stop_just_after_a_kill(house: House) -> None:
 async def emergency_stop_while_we_are_down(house: House) -> None:
     """We find Klipper in shutdown: its commanded position tells of moves that never happened."""
     await house.begin()
-    await print_ahead(house)
+    await print_ahead(house, retract=False)  # a peak that was told to nobody can't be known
     await house.printer.kill()
     await trio.sleep(0.3)
     house.klipper.shut_down()
     await house.printer.process.start()
-    house.printer.client = await find(house)
+    house.printer.find()
     await trio.sleep(2)
     await house.settle()
     await house.klipper.restart()
@@ -195,20 +212,14 @@ async def emergency_stop_while_we_are_down(house: House) -> None:
     await house.settle()
 
 
-async def find(house: House):  # type: ignore[no-untyped-def]
-    from tests.integration.service import Client
-
-    log = house.printer.process.log
-    return Client(log.read_text().rpartition("listening on ")[2].split(",")[0])
-
-
-async def print_ahead(house: House) -> None:
+async def print_ahead(house: House, *, retract: bool = True) -> None:
     """Commands run two seconds ahead of the printer."""
+    script = "M83\nG1 E1 F600" + ("\nG1 E-0.5 F600\nG1 E0.5 F600" if retract else "")
 
     async def run() -> None:
         with contextlib.suppress(KlipperError):
             for _ in range(40):
-                await house.klipper.run_gcode("M83\nG1 E1 F600\nG1 E-0.5 F600\nG1 E0.5 F600", wait_moves=False)
+                await house.klipper.run_gcode(script, wait_moves=False)
 
     house.nursery.start_soon(run)
     await trio.sleep(1.5)
@@ -256,6 +267,7 @@ async def two_tools_and_restarts(house: House) -> None:
         await house.printer.extrude(-3, "extruder1")
         await house.printer.extrude(12, "extruder")
         await house.printer.extrude(-3, "extruder")
+        await house.told()
         if number % 2:
             await house.klipper.restart()
         else:

@@ -18,6 +18,7 @@ from trio_moon.testing.spoolman_faults import (
     AnswerLate,
     ApplyAfterLeaving,
     ApplyLate,
+    Fault,
     GatewayAnswer,
     HangAfterApply,
     HangBeforeApply,
@@ -46,7 +47,7 @@ async def kill_often(house: House, kills: int) -> None:
     kinds = (HangAfterApply, HangBeforeApply, ResetAfterApply, ResetBeforeApply)
     async with house.printing():
         for _ in range(kills):
-            fault = random.choice(kinds)(times=1)
+            fault: Fault = random.choice(kinds)(times=1)
             if random.random() < 0.3:
                 fault = ApplyAfterLeaving(seconds=random.uniform(0, 2), times=1)
             with house.spoolman.fault(*USE, fault):
@@ -80,7 +81,6 @@ async def killed_while_others_write_the_same(house: House) -> None:
                 await fault.wait_struck()
             await house.printer.kill()
             house.spoolman.other_writer_uses(1, 12.5)
-            house.spoolman.other_writer_uses(1, 3)
             await house.printer.start()
         await house.settle()
 

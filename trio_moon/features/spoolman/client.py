@@ -35,6 +35,7 @@ MAX_ANSWER_BYTES = 1 * 2**20
 MAX_PROXY_ANSWER_BYTES = 32 * 2**20
 MAX_CONNECTIONS = 10
 LONGEST_RETRY_AFTER = 300.0
+SPOOLMAN_REFUSES = (400, 404, 422)
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Applied:
 
 @dataclass(frozen=True)
 class Refused:
-    """Spoolman surely didn't count it. With `status` it was looked at and refused, else it never arrived."""
+    """Spoolman surely didn't count it. With `status` it says so itself, else the report never arrived."""
 
     reason: str
     status: int | None = None
@@ -70,10 +71,11 @@ class Refused:
 
 @dataclass(frozen=True)
 class Unknown:
-    """It was sent; whether Spoolman counted it must be read back."""
+    """It was sent; whether Spoolman counted it must be read back. With `status` somebody before it refused it."""
 
     reason: str
     retry_after: float | None = None
+    status: int | None = None
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ class SpoolmanClient:
             answer = await self._send("GET", f"/v1/spool/{spool_id}", deadline=READ_SPOOL_TIMEOUT)
         except (NeverSent, NoAnswer) as error:
             return Away(str(error))
-        if answer.status == 404 and _is_spoolmans_404(answer):
+        if answer.status == 404 and _is_spoolmans(answer):
             return Missing(answer.message)
         if answer.status != 200:
             return Away(_gateway_says(answer), answer.retry_after)
@@ -179,11 +181,12 @@ class SpoolmanClient:
         if 200 <= status < 300:
             spool = _spool_in(answer, spool_id)
             return Unknown("the answer isn't Spoolman's") if spool is None else Applied(spool)
-        if status >= 500 or status in (408, 425) or status < 300:
-            return Unknown(_gateway_says(answer), answer.retry_after)
-        if status < 400 or status == 429:
-            return Refused(_gateway_says(answer), retry_after=answer.retry_after)
-        return Refused(_gateway_says(answer), status, answer.retry_after)
+        reason = _gateway_says(answer)
+        if status < 300 or status >= 500 or status in (408, 425):
+            return Unknown(reason, answer.retry_after)
+        if status in SPOOLMAN_REFUSES and _is_spoolmans(answer):
+            return Refused(reason, status, answer.retry_after)
+        return Unknown(reason, answer.retry_after, status)  # a gateway may have passed it on before it said no
 
     async def request(self, method: str, path: str, query: str | None, body: bytes | None) -> Answer:
         """Any request below `/api`; raises NeverSent or NoAnswer."""
@@ -251,13 +254,20 @@ def _spool_in(answer: Answer, spool_id: int) -> Spool | None:
     return spool if spool is not None and spool.id == spool_id else None
 
 
-def _is_spoolmans_404(answer: Answer) -> bool:
-    """Spoolman answers `{"message": …}`; a gateway sends a page, and a wrong sub-path `{"detail": "Not Found"}`."""
+def _is_spoolmans(answer: Answer) -> bool:
+    """Spoolman refuses with `{"message": …}`, and what it can't read with a list of details.
+
+    A gateway sends a page, and a wrong sub-path `{"detail": "Not Found"}`.
+    """
     try:
         value = answer.json()
     except NotJson:
         return False
-    return isinstance(value, dict) and isinstance(value.get("message"), str) and "detail" not in value
+    if not isinstance(value, dict):
+        return False
+    if answer.status == 422:
+        return isinstance(value.get("detail"), list)
+    return isinstance(value.get("message"), str) and "detail" not in value
 
 
 def _gateway_says(answer: Answer) -> str:

@@ -55,6 +55,8 @@ class Moment:
     print_time: float
     extruder: str
     position_mm: float
+    promised: bool = False
+    """Whether the moves to this position are still to be told, one by one: some of them may never happen."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,12 @@ class Move:
 
 @dataclass(frozen=True)
 class Era:
-    """What was valid for moves that began before `until`."""
+    """What was valid for moves that began before `until`, and up to the positions that were commanded then."""
 
     until: float
     tools: Tools
     job: int | None
+    upto: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -165,7 +168,7 @@ class Ledger:
     def observe(self, extruder: str, position_mm: float) -> None:
         """The extruder stands at this position now."""
         if _sane(position_mm):
-            self._rise(extruder, position_mm, self.state.tools, self.state.job)
+            self._rise(extruder, position_mm, math.inf)
             self.state.positions[extruder] = position_mm
 
     def move(self, extruder: str, moves: Iterable[Move]) -> None:
@@ -174,10 +177,8 @@ class Ledger:
         for move in moves:
             if not (_sane(move.start_mm) and _sane(move.end_mm) and math.isfinite(move.time)):
                 continue
-            era = next((era for era in state.eras if move.time < era.until), None)
-            tools, job = (era.tools, era.job) if era else (state.tools, state.job)
-            self._rise(extruder, move.start_mm, tools, job)
-            self._rise(extruder, move.end_mm, tools, job)
+            self._rise(extruder, move.start_mm, move.time)
+            self._rise(extruder, move.end_mm, move.time)
             state.positions[extruder] = move.end_mm
             self.pass_time(move.time)
 
@@ -186,16 +187,28 @@ class Ledger:
         if math.isfinite(print_time) and print_time > self.state.print_time:
             self.state.print_time = print_time
 
-    def _rise(self, extruder: str, position_mm: float, tools: Tools, job: int | None) -> None:
-        marks = self.state.marks
-        mark = marks.get(extruder)
+    def _rise(self, extruder: str, position_mm: float, at: float) -> None:
+        """The extruder came to this position in a move that began at this print time."""
+        state = self.state
+        mark = state.marks.get(extruder)
         if mark is None:
-            mark = 0.0 if self.state.complete else position_mm
-            marks[extruder] = mark
+            mark = state.marks[extruder] = 0.0 if state.complete else position_mm
             self.dirty = True
-        if position_mm > mark:
-            marks[extruder] = position_mm
-            self._charge(tools, tool_of(extruder), position_mm - mark, job)
+        tools: Tools = state.tools
+        job = state.job
+        for era in state.eras:
+            if at < era.until:
+                tools, job = era.tools, era.job
+                break
+            mark = self._rise_to(extruder, mark, min(era.upto.get(extruder, mark), position_mm), era.tools, era.job)
+        self._rise_to(extruder, mark, position_mm, tools, job)
+
+    def _rise_to(self, extruder: str, mark: float, position_mm: float, tools: Tools, job: int | None) -> float:
+        if position_mm <= mark:
+            return mark
+        self.state.marks[extruder] = position_mm
+        self._charge(tools, tool_of(extruder), position_mm - mark, job)
+        return position_mm
 
     def _charge(self, tools: Tools, tool: int, used_mm: float, job: int | None) -> None:
         spool_id = spool_for(tools, tool)
@@ -225,10 +238,14 @@ class Ledger:
 
     def _begin_era(self, moment: Moment | None) -> None:
         state = self.state
+        upto = {}
         if moment is not None:
-            self.observe(moment.extruder, moment.position_mm)
+            if not moment.promised:
+                self.observe(moment.extruder, moment.position_mm)
+            elif _sane(moment.position_mm):
+                upto[moment.extruder] = moment.position_mm
             self.pass_time(moment.print_time)
-        state.eras.append(Era(state.print_time, dict(state.tools), state.job))
+        state.eras.append(Era(state.print_time, dict(state.tools), state.job, upto))
         del state.eras[:-MAX_ERAS]
         self.dirty = True
 

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,10 +22,12 @@ logger = logging.getLogger(__name__)
 
 QUERY_TIMEOUT = 1.0
 """A choice of spool doesn't wait longer for a silent Klipper."""
-SUBSCRIBE_TIMEOUT = 10.0
-RETRACTION_MM = 10.0
-"""A position that is farther below the last one of the same Klipper belongs to another life."""
+SUBSCRIBE_TIMEOUT = 2.5
 E_AXIS = 3
+USUALLY_AHEAD = 2.0
+"""Seconds that commands run ahead of the printer."""
+NEWS_OF_STOP = 1.0
+"""Seconds in which we hear that the printer was stopped."""
 ASK_AGAIN = 2.0
 """Seconds until a Klipper that didn't answer is asked again."""
 TOOLHEAD_FIELDS = ("extruder", "position", "print_time", "extra_axes")
@@ -85,6 +88,8 @@ class FilamentMeter:
         self._measuring = False
         self._source_open = False
         self._began_anew = False
+        self._promise: tuple[float, Moment] | None = None
+        """Where the printer will stand, and from when on (Trio's clock) it does unless it was stopped."""
         self._listening: set[str] = set()
         self.source = "position" if source == "position" else "motion"
         self.extruder = "extruder"
@@ -104,19 +109,32 @@ class FilamentMeter:
                     while True:
                         if self._measuring and not self._source_open:
                             await self._open_source()
-                        pause = ASK_AGAIN if self._measuring and not self._source_open else math.inf
-                        with trio.move_on_after(pause):
+                        with trio.move_on_after(self._pause()):
                             self._follow(await news.receive())
+                        self._keep_promise()
+
+    def _pause(self) -> float:
+        """Seconds until there is something to do without news."""
+        if self._measuring and not self._source_open:
+            return ASK_AGAIN
+        return math.inf if self._promise is None else max(0.0, self._promise[0] - trio.current_time())
 
     def _follow(self, event: KlippyEvent) -> None:
         match event:
             case KlippyConnected(_, state):
-                self._measuring = self._source_open = False
+                self._stop_measuring()
                 self._began_anew = state not in ("ready", "shutdown")
-            case KlippyReady() | KlippyShutdown():
+            case KlippyReady():
+                self._begin_measuring()
+            case KlippyShutdown():
+                self._promise = None
                 self._begin_measuring()
             case KlippyLost():
-                self._measuring = self._source_open = False
+                self._stop_measuring()
+
+    def _stop_measuring(self) -> None:
+        self._measuring = self._source_open = False
+        self._promise = None
 
     def _begin_measuring(self) -> None:
         """Klipper has told where it stands: is this the life we know?"""
@@ -125,7 +143,6 @@ class FilamentMeter:
         moment = _moment(self._printer.mirror.get("toolhead"))
         if moment is None:
             logger.warning("Klipper tells no usable position of its extruder")
-            moment = Moment(0.0, "extruder", math.nan)
         self._measuring = True
         self._enter_session(moment)
 
@@ -135,17 +152,19 @@ class FilamentMeter:
         with trio.move_on_after(QUERY_TIMEOUT), suppress(PeerError):
             if self._measuring:
                 status, _ = await self._printer.query({"toolhead": list(TOOLHEAD_FIELDS)})
-                return _moment(status.get("toolhead", {}))
+                moment = _moment(status.get("toolhead", {}))
+                return replace(moment, promised=self.source == "motion") if moment else None
         return None
 
-    def _enter_session(self, moment: Moment) -> None:
+    def _enter_session(self, moment: Moment | None) -> None:
         process_id = self._printer.info.get("process_id")
         session = Session(process_id if isinstance(process_id, int) else 0, self._socket_identity())
         state = self._ledger.state
+        first = state.session is None
         if state.session is None:
-            self._ledger.begin_session(session, complete=self._began_anew or not moment.position_mm > 0)
+            self._ledger.begin_session(session, complete=self._began_anew or not (moment and moment.position_mm > 0))
             self._on_session()
-        elif self._is_another(state.session, session, moment):
+        elif self._began_anew or _differ(state.session, session) or (moment and moment.print_time < state.print_time):
             logger.info("Klipper began anew: its extruders count from 0")
             self._ledger.begin_session(session, complete=True)
             self._on_session()
@@ -153,23 +172,18 @@ class FilamentMeter:
             state.session = session
             self._ledger.dirty = True
         self._began_anew = False
-        self._ledger.observe(moment.extruder, moment.position_mm)
-        self._ledger.pass_time(moment.print_time)
-        self._activate(moment.extruder)
-
-    def _is_another(self, known: Session, session: Session, moment: Moment) -> bool:
-        state = self._ledger.state
-        if self._began_anew or session.process_id != known.process_id or moment.print_time < state.print_time:
-            return True
-        last = state.positions.get(moment.extruder, 0.0)
-        return session.socket != known.socket and moment.position_mm < last - RETRACTION_MM
+        if moment is not None:
+            if first or self.source == "position":
+                self._ledger.observe(moment.extruder, moment.position_mm)
+            self._ledger.pass_time(moment.print_time)
+            self._activate(moment.extruder)
 
     def _socket_identity(self) -> str:
         try:
             stat = self._socket_path.stat() if self._socket_path else None
         except OSError:
             return ""
-        return f"{stat.st_ino}:{stat.st_ctime_ns}" if stat else ""
+        return str(stat.st_mtime_ns) if stat else ""  # not ctime: somebody may change the socket's owner or mode
 
     async def _open_source(self) -> None:
         """Have the moves told, or be content with positions where Klipper doesn't know how to tell moves."""
@@ -180,13 +194,39 @@ class FilamentMeter:
             with trio.move_on_after(SUBSCRIBE_TIMEOUT):
                 for name in await self._extruders():
                     await self._listen_to(name)
+                await self._catch_up()
                 self.source, self._source_open = "motion", True
         except KlippyRefused as error:
             if self._wanted_source == "motion":
                 logger.warning("Klipper refuses to tell its moves: %s", error)
             self.source, self._source_open = "position", True
+            self._observe_position()
         except PeerError as error:
             logger.info("Klipper doesn't tell its moves yet: %s", error)
+
+    async def _catch_up(self) -> None:
+        """Moves that were told to nobody, between two connections, show in where the printer stands.
+
+        What it has been commanded to do it has done only when that time has come, and when nobody stopped it.
+        """
+        objects = {"toolhead": [*TOOLHEAD_FIELDS, "estimated_print_time"], "motion_report": ["live_position"]}
+        status, _ = await self._printer.query(objects)
+        toolhead, report = status.get("toolhead", {}), status.get("motion_report", {})
+        moment = _moment(toolhead)
+        if moment is None:
+            return
+        live = _moment({**toolhead, "position": report.get("live_position"), "extra_axes": None})
+        if live is not None:
+            self._ledger.observe(live.extruder, live.position_mm)
+        now = toolhead.get("estimated_print_time")
+        ahead = moment.print_time - now if isinstance(now, (int, float)) else USUALLY_AHEAD
+        if self._printer.state == "ready":
+            self._promise = trio.current_time() + max(0.0, ahead) + NEWS_OF_STOP, moment
+
+    def _keep_promise(self) -> None:
+        if self._promise is not None and self._printer.state == "ready" and self._promise[0] <= trio.current_time():
+            moment, self._promise = self._promise[1], None
+            self._ledger.observe(moment.extruder, moment.position_mm)
 
     async def _extruders(self) -> list[str]:
         status, _ = await self._printer.query({"motion_report": ["trapq"]})
@@ -214,20 +254,29 @@ class FilamentMeter:
             return
         toolhead = self._printer.mirror.get("toolhead")
         if self.source == "position":
-            moment = _moment(toolhead)
-            if moment is not None:
-                if moment.print_time < self._ledger.state.print_time:
-                    self._enter_session(moment)
-                self._ledger.observe(moment.extruder, moment.position_mm)
-                self._ledger.pass_time(moment.print_time)
+            self._observe_position()
         extruder = toolhead.get("extruder")
         if isinstance(extruder, str) and extruder:
             self._activate(extruder)
+
+    def _observe_position(self) -> None:
+        moment = _moment(self._printer.mirror.get("toolhead"))
+        if moment is not None:
+            if moment.print_time < self._ledger.state.print_time:
+                self._enter_session(moment)
+            self._ledger.observe(moment.extruder, moment.position_mm)
+            self._ledger.pass_time(moment.print_time)
 
     def _activate(self, extruder: str) -> None:
         if extruder != self.extruder:
             self.extruder = extruder
             self._on_extruder()
+
+
+def _differ(one: Session, other: Session) -> bool:
+    """Whether these are surely two lives of Klipper; what isn't known of one of them proves nothing."""
+    pairs = ((one.process_id, other.process_id), (one.socket, other.socket))
+    return any(a and b and a != b for a, b in pairs)
 
 
 def _moment(toolhead: Mapping[str, Any]) -> Moment | None:

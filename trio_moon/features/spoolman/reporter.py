@@ -212,12 +212,15 @@ class Reporter:
                 if status is None:
                     return Away(reason, retry_after)
                 return await self._handle_refusal(spool.id, status, reason)
-            case Unknown(reason, retry_after):
+            case Unknown(reason, retry_after, status):
                 if intent.id in self._ledger.state.intents:
                     logger.warning("a report's outcome is unknown: %s", reason)
                 if retry_after:
                     return Away(reason, retry_after)
-                return await self._settle(intent)
+                away = await self._settle(intent)
+                if away is not None or status is None or intent.id not in self._ledger.state.intents:
+                    return away
+                return await self._handle_refusal(spool.id, status, reason)
 
     async def _send(self, intent: Intent) -> Applied | Refused | Unknown:
         """The report's outcome. One that is long in coming is doubted, and ends once Spoolman's books can be read."""
@@ -275,6 +278,8 @@ class Reporter:
             if isinstance(reading, Missing):
                 return await self._bury(spool_id, reading)
             return reading if isinstance(reading, Away) else Away(f"{reason}, though the spool is there")
+        if status < 400 or status == 429:
+            return Away(reason)
         refusals = self.parked[spool_id].refusals + 1 if spool_id in self.parked else 1
         pause = PARKED_RETRIES[refusals - 1] if refusals <= len(PARKED_RETRIES) else None
         again_at = None if pause is None else trio.current_time() + pause
