@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 import traceback
@@ -29,9 +30,11 @@ async def play_all(chosen: list[Scenario], together: int, keep: Path) -> list[st
             except Exception as error:
                 failed.append(each.name)
                 lines = traceback.format_exception(error)
-                text = "".join(lines) if "-v" in sys.argv else "".join(lines)[-1500:]
-                print(f"FAIL {each.name} {trio.current_time() - began:.1f} s in {root}\n{text}", flush=True)
+                print(f"FAIL {each.name} {trio.current_time() - began:.1f} s in {root}", flush=True)
+                print("".join(lines)[-1500:], flush=True)
             else:
+                shutil.rmtree(root, ignore_errors=True)
+
                 print(f"ok   {each.name} {trio.current_time() - began:.1f} s, settled {recovered:.1f} s", flush=True)
 
     async with trio.open_nursery() as nursery:
@@ -43,12 +46,12 @@ async def play_all(chosen: list[Scenario], together: int, keep: Path) -> list[st
 parser = argparse.ArgumentParser()
 parser.add_argument("-n", type=int, default=1)
 parser.add_argument("-j", type=int, default=4)
-parser.add_argument("-v", action="store_true")
 parser.add_argument("names", nargs="*")
 options = parser.parse_args()
 chosen = [s for s in SCENARIOS.values() if not options.names or any(name in s.name for name in options.names)]
 bad = []
-with tempfile.TemporaryDirectory(prefix="acc") as keep:
-    for _ in range(options.n):
-        bad += trio.run(play_all, chosen, options.j, Path("/tmp"))
+keep = Path(tempfile.mkdtemp(prefix="accounting-"))
+for _ in range(options.n):
+    bad += trio.run(play_all, chosen, options.j, keep)
 print(f"{len(chosen) * options.n} played, failed: {bad}")
+sys.exit(bool(bad))

@@ -151,7 +151,7 @@ class House:
         await self.printer.start()
         await self.printer.choose(1)
         await self.printer.extrude(10)
-        await self.settle()
+        await self.settle(stay=0)
 
     async def told(self) -> None:
         """Give Klipper the time to tell what was done: what a life of it told to nobody can't be known later.
@@ -187,17 +187,17 @@ class House:
                 return False
         return True
 
-    async def settle(self, *, parked: bool = False, within: float = SETTLED_WITHIN) -> None:
+    async def settle(self, *, parked: bool = False, stay: float = STAY_SETTLED) -> None:
         """The books balance, and everything has been reported (unless Spoolman refuses: `parked`)."""
         began = trio.current_time()
         error = math.nan
-        while trio.current_time() < began + within:
+        while trio.current_time() < began + SETTLED_WITHIN:
             error = await self.error_mm()
             if abs(error) < EXACT_MM and (parked or await self.quiet()):
                 break
             await trio.sleep(LOOK_EVERY)
         self.recovered_after = trio.current_time() - began
-        await trio.sleep(STAY_SETTLED)
+        await trio.sleep(stay)
         await self.check(parked=parked, after=f"{self.recovered_after:.1f} s")
 
     async def check(self, *, parked: bool = False, after: str = "") -> None:

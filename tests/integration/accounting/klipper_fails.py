@@ -13,7 +13,7 @@ from tests.integration.accounting.scenario import scenario
 from trio_moon.testing.klipper_gcode import KlipperError
 
 
-@scenario()
+@scenario(telling=True)
 async def the_socket_is_cut_a_hundred_times(house: House) -> None:
     await house.begin()
     async with house.printing():
@@ -75,7 +75,7 @@ async def restarted_and_printed_past_the_mark_while_we_were_down(house: House) -
     await restart_and_print_past_the_mark(house)
 
 
-@scenario(keeps_clock=True)
+@scenario(telling=True, keeps_clock=True)
 async def restarted_past_the_mark_and_the_mcu_keeps_its_clock(house: House) -> None:
     await restart_and_print_past_the_mark(house)
 
@@ -149,7 +149,7 @@ async def klipper_crashes_and_comes_back(house: House) -> None:
     await house.settle()
 
 
-@scenario(keeps_clock=True)
+@scenario(telling=True, keeps_clock=True)
 async def klipper_crashes_while_we_are_down(house: House) -> None:
     await house.begin()
     for _ in range(2):
@@ -171,7 +171,7 @@ async def emergency_stop_in_mid_print(house: House) -> None:
     await house.settle()
 
 
-@scenario(speed=1.0)
+@scenario(telling=True, speed=1.0)
 async def emergency_stop_just_after_a_change_of_spool(house: House) -> None:
     await house.begin()
     await print_ahead(house)
@@ -195,7 +195,7 @@ async def emergency_stop_just_after_a_kill(house: House) -> None:
     await house.settle()
 
 
-@scenario(speed=1.0)
+@scenario(telling=True, speed=1.0)
 async def emergency_stop_while_we_are_down(house: House) -> None:
     """We find Klipper in shutdown: its commanded position tells of moves that never happened."""
     await house.begin()
@@ -231,7 +231,7 @@ async def shut_down_in_mid_print(house: House) -> None:
     await trio.sleep(1)
 
 
-@scenario(extruders=2)
+@scenario(telling=True, extruders=2)
 async def a_tools_work_between_two_samples(house: House) -> None:
     """Twenty tool changes, each tool's work over in an instant, retracted at each change."""
     await house.begin()

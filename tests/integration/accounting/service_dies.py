@@ -29,7 +29,7 @@ from trio_moon.testing.spoolman_faults import (
 USE = ("PUT", "/spool/*/use")
 
 
-@scenario()
+@scenario(telling=True)
 async def five_kills_in_one_print(house: House) -> None:
     await house.begin()
     async with house.printing():
@@ -65,12 +65,12 @@ async def six_kills_with_ambiguous_answers(house: House) -> None:
     await kill_often(house, 6)
 
 
-@scenario(campaign=True)
+@scenario(longest=900)
 async def twenty_kills_with_ambiguous_answers(house: House) -> None:
     await kill_often(house, 20)
 
 
-@scenario()
+@scenario(telling=True)
 async def killed_while_others_write_the_same(house: House) -> None:
     """The report is open, we are dead, and another printer uses exactly as much."""
     await house.begin()
@@ -116,7 +116,7 @@ async def sigterm_at_random_moments_of_a_print(house: House) -> None:
     await house.settle()
 
 
-@scenario()
+@scenario(telling=True)
 async def ended_with_everything_pending(house: House) -> None:
     """Spoolman is down over two restarts of ours; what is used meanwhile is kept, and reported once."""
     await house.begin()
@@ -174,7 +174,7 @@ async def killed_just_after_a_change_of_spool(house: House) -> None:
         await house.settle()
 
 
-@scenario()
+@scenario(telling=True)
 async def the_journal_has_no_space(house: House) -> None:
     """The service may write no file longer than a limit: as with a full disk, nothing may be sent, nothing is lost."""
     await house.begin()
@@ -235,7 +235,7 @@ async def a_page_of_the_journal_is_unreadable(house: House) -> None:
     await house.settle()
 
 
-@scenario()
+@scenario(telling=True)
 async def the_journal_is_of_an_older_version(house: House) -> None:
     """Fields that a later version added are missing, and one is there that nobody knows any more."""
     await house.begin()

@@ -48,7 +48,7 @@ async def strike(house: House, fault: Fault, *, times: int = 1, everywhere: bool
     await house.settle()
 
 
-@scenario()
+@scenario(telling=True)
 async def spoolman_is_down_for_a_while(house: House) -> None:
     await house.begin()
     await house.spoolman.go_away()
@@ -114,13 +114,13 @@ async def applied_twenty_seconds_late(house: House) -> None:
     await watch_late(house, fault.seconds)
 
 
-@scenario()
+@scenario(telling=True)
 async def applied_five_seconds_after_we_left(house: House) -> None:
     await strike(house, fault := ApplyAfterLeaving(seconds=5))
     await watch_late(house, fault.seconds)
 
 
-@scenario(campaign=True)
+@scenario(longest=900)
 async def applied_twenty_seconds_after_we_left(house: House) -> None:
     await strike(house, fault := ApplyAfterLeaving(seconds=20))
     await watch_late(house, fault.seconds)
@@ -221,7 +221,7 @@ async def gateway_404_for_everything(house: House) -> None:
     assert house.charged_to(1) > 40
 
 
-@scenario()
+@scenario(telling=True)
 async def gateway_404_after_applying(house: House) -> None:
     await strike(house, GatewayAnswer(status=404, applied=True), times=2)
 
@@ -325,7 +325,7 @@ async def refused_with_422(house: House) -> None:
     await house.settle()
 
 
-@scenario()
+@scenario(telling=True)
 async def others_write_the_same_amounts_at_the_same_time(house: House) -> None:
     await house.begin()
     fault = HangAfterApply(times=2)

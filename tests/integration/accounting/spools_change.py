@@ -150,7 +150,7 @@ async def tools_swap_their_spools(house: House) -> None:
     assert near(house.charged_to(2), 5 + 11)
 
 
-@scenario(extruders=2)
+@scenario(telling=True, extruders=2)
 async def spool_of_the_idle_tool_changes_with_moves_on_their_way(house: House) -> None:
     """The other tool has just worked, and its moves are not told yet when its spool is changed."""
     await house.begin()
@@ -192,7 +192,7 @@ async def spool_changed_with_a_report_open(house: House) -> None:
             await house.settle()
 
 
-@scenario()
+@scenario(telling=True)
 async def two_printers_on_one_spool(house: House) -> None:
     """Both print the same amounts at the same time, and answers are lost."""
     await house.begin()

@@ -1,11 +1,13 @@
 """No millimetre is lost or counted twice, whatever fails: the scenarios of this folder, each against its own service.
 
 They wait more than they work, so they are played together, a few at a time, before the first test looks at its own.
-`python -m tests.integration.accounting` plays all of them, the long ones too, as often as wanted.
+Those that tell most are played each time, all of them with TRIO_MOON_ACCOUNTING=all in the environment.
+`python -m tests.integration.accounting -n 3` plays all of them three times.
 """
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,8 +20,9 @@ from tests.integration.accounting.scenario import SCENARIOS, Scenario
 
 __all__ = ["klipper_fails", "service_dies", "spoolman_fails", "spools_change"]
 
-TOGETHER = 5
-PLAYED = [name for name, scenario in SCENARIOS.items() if not scenario.campaign]
+TOGETHER = 6
+ALL = os.environ.get("TRIO_MOON_ACCOUNTING") == "all"
+PLAYED = [name for name, scenario in SCENARIOS.items() if scenario.telling or ALL]
 
 pytestmark = pytest.mark.slow
 

@@ -60,8 +60,6 @@ class Witness:
         self._connected = False
         self._told_since_begin: set[int] = set()
         """Spools whose open report began under the websocket's eyes."""
-        self._exact = False
-        """Whether a report of ours was seen to arrive to the last digit."""
 
     @property
     def _seen(self) -> dict[int, float]:
@@ -119,7 +117,7 @@ class Witness:
         expected = intent.before_mm + intent.used_mm
         error = abs(used_mm - expected)
         if error <= SAME_MM:
-            self._exact = error <= _noise(used_mm)
+            self._ledger.state.exact = error <= _noise(used_mm)
         self._ledger.note_seen(intent.spool_id, expected)
         self.read(intent.spool_id, used_mm, at)
 
@@ -131,15 +129,19 @@ class Witness:
         change = used_mm - intent.before_mm
         if abs(change) <= min(SAME_MM, abs(intent.used_mm) / 2):
             return Verdict.ABSENT
-        if self._exact and intent.spool_id in self._told_since_begin:
+        if self._ledger.state.exact and intent.spool_id in self._told_since_begin:
             caught_up = abs(self._told.get(intent.spool_id, intent.before_mm) - used_mm) <= _noise(used_mm)
             return Verdict.ABSENT if caught_up else Verdict.WAIT
         return self.guess(intent)
 
     def guess(self, intent: Intent) -> Verdict:
         """The likelier of the two, when others write on the spool and we couldn't see each change."""
-        change = self._seen[intent.spool_id] - intent.before_mm
-        return Verdict.APPLIED if abs(change - intent.used_mm) < abs(change) else Verdict.ABSENT
+        used_mm = self._seen[intent.spool_id]
+        change = used_mm - intent.before_mm
+        error = abs(change - intent.used_mm)
+        if self._ledger.state.exact and _noise(used_mm) < error < SIGNATURE_MM:
+            return Verdict.ABSENT  # as long as ours, but not ours: another writer's
+        return Verdict.APPLIED if error < abs(change) else Verdict.ABSENT
 
     def _match(
         self, spool_id: int, change_mm: float, used_mm: float, at: float, how: str, most: int = MOST_CLAIMS
@@ -149,8 +151,8 @@ class Witness:
         amounts = [intent.used_mm for intent in watched]
         chosen = explain(change_mm, amounts, _noise(used_mm))
         if chosen is not None:
-            self._exact = True
-        elif not self._exact:
+            self._ledger.state.exact = True
+        elif not self._ledger.state.exact:
             chosen = explain(change_mm, amounts, min(SAME_MM, *(abs(mm) / 2 for mm in amounts))) if amounts else None
         if chosen is None or len(chosen) > most:
             return 0.0

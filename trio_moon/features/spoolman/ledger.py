@@ -119,6 +119,8 @@ class LedgerState:
     """Those that are open or still watched for."""
     seen: dict[int, float] = field(default_factory=dict)
     """What Spoolman showed last as used of the spools of these intents, with every explained change taken in."""
+    exact: bool = False
+    """Whether a report of ours was seen to arrive in Spoolman to the last digit."""
     next_intent: int = 1
 
     def copy(self) -> LedgerState:
