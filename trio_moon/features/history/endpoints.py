@@ -12,13 +12,16 @@ from trio_moon.rpc.binding import NoParams
 from trio_moon.rpc.caller import Caller
 from trio_moon.rpc.endpoint import Endpoint
 
+MOST = 2**53
+"""SQLite's integers end a little later."""
+
 
 @dataclass(frozen=True)
 class WhichJobs:
     """`limit` 0 means all."""
 
-    limit: Annotated[int, Meta(ge=0)] = 50
-    start: Annotated[int, Meta(ge=0)] = 0
+    limit: Annotated[int, Meta(ge=0, le=MOST)] = 50
+    start: Annotated[int, Meta(ge=0, le=MOST)] = 0
     since: float | None = None
     before: float | None = None
     order: Literal["asc", "desc"] = "desc"
