@@ -20,13 +20,13 @@ export const degrees = (value) => (Number.isFinite(value) ? `${value.toFixed(1)}
 
 export function length(mm) {
   if (!Number.isFinite(mm)) return "";
-  if (Math.abs(mm) < 1000) return `${mm.toFixed(Math.abs(mm) < 10 ? 2 : 1)} mm`;
-  return `${(mm / 1000).toFixed(Math.abs(mm) < 100000 ? 2 : 1)} m`;
+  if (Math.abs(mm) < 1000) return `${mm.toFixed(Math.abs(mm) < 10 ? 2 : 1)}\u00a0mm`;
+  return `${(mm / 1000).toFixed(Math.abs(mm) < 100000 ? 2 : 1)}\u00a0m`;
 }
 
 export function weight(grams) {
   if (!Number.isFinite(grams)) return "";
-  return Math.abs(grams) < 1000 ? `${grams.toFixed(grams < 100 ? 1 : 0)} g` : `${(grams / 1000).toFixed(2)} kg`;
+  return Math.abs(grams) < 1000 ? `${grams.toFixed(grams < 100 ? 1 : 0)}\u00a0g` : `${(grams / 1000).toFixed(2)}\u00a0kg`;
 }
 
 export const kilobytes = (kb) => (kb > 1048576 ? `${(kb / 1048576).toFixed(1)} GB` : `${Math.round(kb / 1024)} MB`);
