@@ -197,6 +197,15 @@ HTTP_ROWS: dict[str, list[Row]] = {
         ),
         get("/access/info", "status 401 -> 200", "$*", why="the way back in", headers=(("x-api-key", "wrong"),)),
     ],
+    "history": [
+        get("/server/history/list"),
+        get("/server/history/list?limit=2&start=0&order=asc"),
+        get("/server/history/list?limit=x"),
+        get("/server/history/totals"),
+        get("/server/history/job?uid=00FFFF"),
+        other("DELETE", "/server/history/job?uid=00FFFF"),
+        other("DELETE", "/server/history/job"),
+    ],
     "octoprint": [
         get("/api/version"),
         get("/api/server", "$.version new", "$.safemode null -> string", why="as OctoPrint has it"),

@@ -163,7 +163,7 @@ async def test_a_job_is_told_when_it_begins_and_when_it_ends(world: World) -> No
         "total_duration": 20.0,
         "filament_used": 200.0,
         "metadata": {"size": 3, "estimated_time": 60},
-        "user": None,
+        "user": "No User",
         "auxiliary_data": [
             {
                 "provider": "spoolman",

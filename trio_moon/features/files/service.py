@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -148,13 +149,26 @@ class FileCalls:
         source, dest = parse_place(params.source), parse_place(params.dest)
         dest = await self._library.on_disk(self._changes.goal, source, dest)
         prepared = await self._library.on_disk(self._changes.prepare_copy, source, dest)
+        async with self._in_place(prepared, dest) as replaced:
+            action = "create_dir" if prepared.is_folder else "modify_file" if replaced else "create_file"
+            return await self._library.tell(Change(action, dest))
+
+    @asynccontextmanager
+    async def _in_place(self, prepared: Prepared, dest: Place) -> AsyncIterator[bool]:
+        """Inside, what was prepared stands in its place, and nothing of the preparation is left.
+
+        So nothing has to be waited for behind the news, and the answer to the call comes first.
+        """
+        staged = True
         try:
             async with self._library.changing(dest):
                 replaced = await self._library.on_disk(self._changes.publish, prepared)
-                action = "create_dir" if prepared.is_folder else "modify_file" if replaced else "create_file"
-                return await self._library.tell(Change(action, dest))
+                staged = False
+                await self._discard(prepared)
+                yield replaced
         finally:
-            await self._discard(prepared)
+            if staged:
+                await self._discard(prepared)
 
     async def _discard(self, prepared: Prepared) -> None:
         with trio.CancelScope(shield=True):  # a disk is slow, but it ends
@@ -169,13 +183,9 @@ class FileCalls:
         prepared = await self._library.on_disk(
             lambda: self._changes.prepare_zip(items, dest, compress=not params.store_only)
         )
-        try:
-            async with self._library.changing(dest):
-                await self._library.on_disk(self._changes.publish, prepared)
-                told = await self._library.tell(Change("create_file", dest))
-                return {"destination": told["item"], "action": "zip_files"}
-        finally:
-            await self._discard(prepared)
+        async with self._in_place(prepared, dest):
+            told = await self._library.tell(Change("create_file", dest))
+            return {"destination": told["item"], "action": "zip_files"}
 
     async def download(self, params: SomePath, caller: Caller) -> Download:
         return await self._library.on_disk(self._download, parse_place(params.path))

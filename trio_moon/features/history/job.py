@@ -55,7 +55,7 @@ class Job:
             "status": self.status,
             "start_time": self.start_time,
             "total_duration": self.total_duration,
-            "user": None,
+            "user": "No User",  # a string, as apps expect; who it was is not known
             "auxiliary_data": self.auxiliary_data,
         }
 
