@@ -79,7 +79,7 @@ class App:
             namespaces=namespaces,
             printer=self.printer,
             jobs=self.jobs,
-            files=Files(_files_settings(document), paths, self.printer, self.database, self.audience),
+            files=_files(document, paths, self.printer, self.database, self.audience),
             webcams=Webcams(document.settings_of_kind("webcam", Webcam.from_section), namespaces, self.audience),
             access=access,
             alerts=Topic(),
@@ -113,13 +113,15 @@ class App:
         )
 
 
-def _files_settings(document: Document) -> FilesSettings:
+def _files(document: Document, paths: DataPaths, printer: Printer, database: Database, audience: Audience) -> Files:
     largest = document.section_or_empty("server").size_mib("max_upload_size", 1024, minimum=1)
-    settings = FilesSettings(max_upload_bytes=largest)
+    # until the section has been read without a mistake, the configuration is closed
+    settings = FilesSettings(max_upload_bytes=largest, config_writable=False)
     with document.guard("file_manager"):
         section = document.section_or_empty("file_manager")
         settings = FilesSettings.from_section(section, max_upload_bytes=largest)
-    return settings
+    secrets = document.secrets_path
+    return Files(settings, paths, printer, database, audience, reserved=(secrets,) if secrets else ())
 
 
 # --- life

@@ -122,17 +122,21 @@ class Document:
     # secrets
 
     @cached_property
-    def secrets(self) -> Secrets:
-        """The secrets file's content, read when first needed; empty, with a problem noted, if unusable."""
+    def secrets_path(self) -> Path | None:
+        """The file with the secrets, as configured; None if there is none."""
         section = self.section("secrets")
         configured = section.text("secrets_path", None) if section else None
         path = self.data_path / SECRETS_FILE
+        if os.path.isfile(path):
+            return path
+        return self.data_path / os.path.expanduser(configured) if configured else None
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """The secrets file's content, read when first needed; empty, with a problem noted, if unusable."""
+        section = self.section("secrets")
         try:
-            if not os.path.isfile(path):
-                if not configured:
-                    return Secrets({})
-                path = self.data_path / os.path.expanduser(configured)
-            return load_secrets(path)
+            return load_secrets(self.secrets_path) if self.secrets_path is not None else Secrets({})
         except ConfigError as error:
             message = str(error)
             place = section.problem("secrets_path", message) if section else Problem(message, self._name)

@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.features.files.world import World
+from tests.features.files.world import QUIET, World
+from trio_moon.features.files import Files
 from trio_moon.features.files.places import STAGING
 from trio_moon.model.errors import BadParams, Conflict, Forbidden, NotFound
+from trio_moon.rpc.registry import Registry
 from trio_moon.rpc.replies import Download
+from trio_moon.store.database import Database
 
 
 async def test_the_list_of_gcodes_holds_what_can_be_printed_with_folders(world: World) -> None:
@@ -307,6 +310,25 @@ async def test_reserved_folders_are_for_nobody(tmp_path: Path) -> None:
         world.write("database/trio_moon.db", "secret")
         with pytest.raises(Forbidden):
             await world.http("GET", "/server/files/gcodes/db/trio_moon.db")
+
+
+async def test_a_folder_that_holds_what_is_reserved_stays_and_is_copied_without_it(tmp_path: Path) -> None:
+    async with World.open(tmp_path) as world:
+        secret = world.write("config/keep/secret.json", "secret")
+        world.write("config/keep/plain.cfg")
+        files = Files(QUIET, world.paths, world.printer, Database(None, ()), world.audience, reserved=(secret,))
+        registry = Registry()
+        registry.add(files.endpoints())
+
+        async def call(name: str, **params: object) -> object:
+            return await registry.named(f"server.files.{name}")(params, world.caller)
+
+        with pytest.raises(Forbidden):
+            await call("move", source="config/keep", dest="gcodes/keep")
+        with pytest.raises(Forbidden):
+            await call("delete_directory", path="config/keep", force=True)
+        await call("copy", source="config/keep", dest="gcodes/keep")
+        assert world.all_files() == {"config/keep/secret.json", "config/keep/plain.cfg", "gcodes/keep/plain.cfg"}
 
 
 async def test_downloads_have_types_that_a_browser_can_trust(world: World) -> None:

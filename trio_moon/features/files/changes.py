@@ -134,7 +134,7 @@ class Changes:
             with disk_errors(str(dest)):
                 if found.is_folder:
                     self.check_space(dest, sum(f.status.st_size for f in listing.walk(self._roots, source)))
-                    shutil.copytree(found.real, path, symlinks=True)
+                    shutil.copytree(found.real, path, symlinks=True, ignore=self._not_for_copies)
                 else:
                     self.check_space(dest, found.status.st_size)
                     shutil.copyfile(found.real, path)
@@ -143,6 +143,9 @@ class Changes:
             self._staging.leave(dest.root, path)
             raise
         return Prepared(path, dest, found.is_folder)
+
+    def _not_for_copies(self, folder: str, names: list[str]) -> list[str]:
+        return [name for name in names if self._roots.is_reserved(os.path.join(folder, name))]
 
     def prepare_zip(self, items: list[Place], dest: Place, *, compress: bool) -> Prepared:
         """Pack files and whole folders into an archive that waits for its place."""

@@ -87,6 +87,8 @@ def _seen(roots: Roots, folder: Place, entry: os.DirEntry[str]) -> Found | None:
         entry.name.encode()
         is_link = entry.is_symlink()
         real = roots.resolve_file(place) if is_link else entry.path
+        if roots.is_reserved(real):
+            return None
         found = Found(place, real, entry.stat(), is_link)
     except (OSError, MoonError, UnicodeEncodeError):
         return None  # dangling, leading out, just gone, or with a name that JSON can't hold

@@ -67,7 +67,7 @@ class Roots:
 
     def permissions(self, place: Place, *, real: str) -> str:
         """`rw`, `r` or "" for the file or folder at `real`."""
-        if self._is_reserved(real) or not os.access(real, os.R_OK):
+        if self.is_reserved(real) or not os.access(real, os.R_OK):
             return ""
         return "rw" if self.get(place.root).writable and os.access(real, os.W_OK) else "r"
 
@@ -94,7 +94,7 @@ class Roots:
         if place.root != "config" or not place.name.endswith(CONFIG_SUFFIXES):
             return None
         real = os.path.realpath(os.path.join(self.resolve(place.parent), place.name))
-        good = real.endswith(CONFIG_SUFFIXES) and os.path.isfile(real) and not self._is_reserved(real)
+        good = real.endswith(CONFIG_SUFFIXES) and os.path.isfile(real) and not self.is_reserved(real)
         return real if good else None
 
     def _resolve(self, place: Place) -> tuple[str, str]:
@@ -102,12 +102,13 @@ class Roots:
         real = os.path.realpath(os.path.join(base, *place.parts))
         for allowed in (base, *map(os.path.realpath, self._link_targets)):
             if is_within(real, allowed):
-                if self._is_reserved(real):
+                if self.is_reserved(real):
                     raise Forbidden(f"'{place}' is not for clients")
                 return real, allowed
         raise Forbidden(f"'{place}' leads out of the root '{place.root}'")
 
-    def _is_reserved(self, real: str) -> bool:
+    def is_reserved(self, real: str) -> bool:
+        """Whether nobody may see what is at this resolved path."""
         return any(is_within(real, path) for path in self._reserved)
 
     @contextmanager
@@ -129,6 +130,8 @@ class Roots:
                 real, name = os.path.split(target)
             else:
                 name = place.name
+            if any(is_within(reserved, os.path.join(real, name)) for reserved in self._reserved):
+                raise Forbidden(f"'{place}' is, or holds, what is not for clients")
             with _opened(real, base) as folder:
                 yield folder, name
 
