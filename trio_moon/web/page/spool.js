@@ -20,6 +20,10 @@ export class SpoolView {
     byId("choose-spool").addEventListener("click", () => this.#choose());
     byId("eject-spool").addEventListener("click", () => this.act("server.spoolman.post_spool_id", { spool_id: null }));
     byId("spools-filter").addEventListener("input", () => this.#filter());
+    byId("spools-filter").addEventListener("keydown", (event) => {
+      const choices = byId("spools-list").querySelectorAll("button").length;
+      if (event.key === "Enter" && choices !== 1) event.preventDefault(); // else it would pick the first of many
+    });
     setInterval(() => this.#configured && !document.hidden && this.#refresh().catch(() => {}), STATUS_PERIOD);
   }
 
