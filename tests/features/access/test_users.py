@@ -9,31 +9,14 @@ import trio
 import trio.testing
 
 from tests.features.access.conftest import head
+from tests.features.letterbox import Letterbox
 from trio_moon.features.access import API_KEY_USER, TRUSTED_USER, Access, endpoints
-from trio_moon.kit.status_box import StatusView
 from trio_moon.model.errors import BadParams, MoonError, TooMany, Unauthorized
 from trio_moon.rpc.audience import Audience
 from trio_moon.rpc.caller import Caller, Session, Transport
-from trio_moon.rpc.packet import Packet
 from trio_moon.rpc.registry import Registry
 
 MakeAccess = Callable[..., Awaitable[Access]]
-
-
-class Letterbox:
-    """An outbox that keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.payloads: list[bytes] = []
-
-    def event(self, packet: Packet) -> None:
-        self.payloads.append(packet.payload)
-
-    def status(self, news: StatusView, eventtime: float, packet: Packet) -> None:
-        self.payloads.append(packet.payload)
-
-    def close(self, reason: str) -> None:
-        self.payloads.append(reason.encode())
 
 
 async def call(access: Access, method: str, caller: Caller, **arguments: object) -> dict[str, object]:
@@ -177,8 +160,8 @@ async def test_a_session_raises_its_rights_and_loses_them_with_the_logout(make_a
     assert caller.user != "ann"
     assert not caller.authorized
     await trio.testing.wait_all_tasks_blocked()
-    assert b'"method":"notify_user_created","params":[{"username":"ann"}]' in letters.payloads[0]
-    assert b"notify_user_logged_out" in letters.payloads[1]
+    assert letters.params_of("notify_user_created") == [{"username": "ann"}]
+    assert letters.params_of("notify_user_logged_out") == [{"username": "ann"}]
     await access.log_in(caller, "ann", "secret", None)
     assert caller.user == "ann"
 
