@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -171,6 +172,23 @@ async def test_uploads_under_way_leave_room_for_each_other(world: World, monkeyp
     third.start_file("file", "c.gcode")
     third.abandon()
     assert world.all_files() == set()
+
+
+async def test_a_disk_that_fills_up_is_told_and_left_as_it_was(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.write("gcodes/x.gcode", "old")
+    write = os.write
+
+    def filling(descriptor: int, data: memoryview) -> int:
+        if len(data) > 10:
+            return write(descriptor, data[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", filling)
+    with pytest.raises(NoSpace):
+        await world.upload("x.gcode", CONTENT * 3)
+    monkeypatch.undo()
+    assert world.all_files() == {"gcodes/x.gcode"}
+    assert (world.gcodes / "x.gcode").read_text() == "old"
 
 
 async def test_two_files_in_one_upload_are_refused(world: World) -> None:
