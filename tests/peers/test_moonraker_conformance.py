@@ -15,7 +15,7 @@ from tests.peers.side_by_side import Http, Seen, Side, Wire, differences, unlike
 
 pytestmark = pytest.mark.peer
 
-READY_TIMEOUT = 60.0
+READY_TIMEOUT = 25.0
 ALWAYS_MEANT = ("$*.warnings[] * items",)  # each complains of what it lacks itself
 
 

@@ -19,6 +19,9 @@ from tests.peers.test_moonraker_conformance import READY_TIMEOUT, ready, report,
 
 pytestmark = pytest.mark.peer
 
+SUBSCRIBED_AFTER = 0.5
+"""Moonraker says that Klipper is ready a moment before it has subscribed, and misses what happens in between."""
+
 OUR_OWN = {
     "notify_proc_stat_update",  # once a second, whatever happens
     "notify_metadata_update",
@@ -32,6 +35,7 @@ OUR_OWN = {
 async def both(both_services: Both) -> Both:
     for side in both_services:
         await ready(side)
+    await trio.sleep(SUBSCRIBED_AFTER)
     return both_services
 
 
@@ -70,10 +74,12 @@ class Frontend:
             assert isinstance(message, dict)
             return message
 
-    async def until(self, happened: Callable[[Frontend], bool]) -> None:
-        with trio.fail_after(READY_TIMEOUT):
+    async def until(self, happened: Callable[[Frontend], bool], shown: object = "") -> None:
+        with trio.move_on_after(READY_TIMEOUT):
             while not happened(self):
                 await self._news.wait()
+            return
+        raise AssertionError(f"it did not happen: {self.order()} {self.states} {shown!s:.2000}")
 
     def order(self) -> list[str]:
         """What was heard, without what it said."""
@@ -120,7 +126,7 @@ async def test_a_print_with_a_pause_is_told_alike(both: Both) -> None:
         assert spoken[0] == spoken[1]
         assert ["echo: goes on"] in spoken[1]
         for someone in people:
-            await someone.until(lambda frontend: len(frontend.history) == 2)
+            await someone.until(lambda frontend: len(frontend.history) == 2, [each.history for each in people])
         assert [[news[0]["action"] for news in someone.history] for someone in people] == [["added", "finished"]] * 2
         for one, two in zip(theirs.history, ours.history, strict=True):
             found = unmeant(list(unlike(one, two)), ("$[].job.auxiliary_data[] 1 -> 0 items",))  # asked at the end
@@ -217,6 +223,16 @@ async def listen(wire: Wire) -> None:
         await wire.receive()
 
 
+async def back_again(side: Side) -> None:
+    with trio.fail_after(READY_TIMEOUT):
+        while True:
+            try:
+                await ready(side)
+                return
+            except (httpx.HTTPError, OSError):
+                await trio.sleep(0.1)
+
+
 async def test_a_restarted_server_closes_its_websockets_and_is_back(both: Both) -> None:
     for side in both:
         async with side.websocket() as wire:
@@ -225,13 +241,32 @@ async def test_a_restarted_server_closes_its_websockets_and_is_back(both: Both) 
             with pytest.raises(ConnectionClosed), trio.fail_after(READY_TIMEOUT):
                 await listen(wire)
         await trio.sleep(0.5)
-        with trio.fail_after(READY_TIMEOUT):
-            while True:
-                try:
-                    await ready(side)
-                    break
-                except (httpx.HTTPError, OSError):
-                    await trio.sleep(0.1)
+        await back_again(side)
+
+
+async def test_a_print_goes_on_through_a_restart_of_the_server(both: Both) -> None:
+    assert both.klipper is not None
+    (both.klipper.gcodes / "through.gcode").write_text("G28\nPAUSE\nG1 X20 F6000\n")
+    await on_a_third_connection(both.ours, "printer.print.start", {"filename": "through.gcode"})
+    with trio.fail_after(READY_TIMEOUT):
+        while await newest_job(both.ours) != ("through.gcode", "in_progress"):
+            await trio.sleep(0.1)
+    assert (await on_a_third_connection(both.ours, "server.restart"))["result"] == "ok"
+    await trio.sleep(0.5)
+    await back_again(both.ours)
+    async with frontends(both) as people:
+        await on_a_third_connection(both.ours, "printer.print.resume")
+        for someone in people:
+            await someone.until(lambda frontend: "complete" in frontend.states)
+    with trio.fail_after(READY_TIMEOUT):
+        while await newest_job(both.ours) != ("through.gcode", "completed"):
+            await trio.sleep(0.1)
+
+
+async def newest_job(side: Side) -> tuple[str, str]:
+    told: Any = (await side.http(Http("GET", "/server/history/list?limit=1"))).body
+    jobs = told["result"]["jobs"]
+    return (jobs[0]["filename"], jobs[0]["status"]) if jobs else ("", "")
 
 
 Change = tuple[str, dict[str, object], str]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.printer.conftest import House
-from trio_moon.model.errors import BadParams, KlippyAway, UnknownMethod
+from trio_moon.model.errors import BadParams, KlippyAway, UnknownMethod, WrongVerb
 from trio_moon.printer.endpoints import Objects, PrinterCalls, endpoints
 from trio_moon.printer.printer import Printer
 from trio_moon.rpc.caller import Caller, Transport
@@ -65,6 +65,15 @@ async def test_what_only_klipper_knows_is_forwarded_and_what_is_ours_is_not(read
     for name in ("printer.register_remote_method", "printer.gcode.subscribe_output", "printer.nothing.at_all"):
         with pytest.raises(UnknownMethod):
             registry.named(name)
+
+
+async def test_by_get_only_what_changes_nothing_is_forwarded(ready: House) -> None:
+    registry = table(ready.printer)
+    assert registry.route("GET", "/printer/motion_report/dump_trapq")[0].name == "printer.motion_report.dump_trapq"
+    for path in ("/printer/pause_resume/cancel", "/printer/gcode/restart", "/printer/gcode/firmware_restart"):
+        assert registry.route("POST", path)[0].name
+        with pytest.raises(WrongVerb):  # a picture on a foreign page must not do this
+            registry.route("GET", path)
 
 
 async def test_without_klipper_every_call_says_so(house: House) -> None:

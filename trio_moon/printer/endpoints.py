@@ -21,6 +21,9 @@ OK = Raw(b'"ok"')
 RESERVED = frozenset({"register_remote_method", "objects/subscribe", "gcode/subscribe_output", "list_endpoints"})
 """Requests of Klipper's that are ours alone: a client that used them would take our news away."""
 
+READING = ("dump_", "get_", "list", "query", "status")
+"""How requests of Klipper's begin that change nothing."""
+
 
 @dataclass(frozen=True)
 class Script:
@@ -136,7 +139,8 @@ class PrinterCalls:
         async def handler(params: AnyParams, caller: Caller) -> Raw:
             return _or_ok(await self._printer.request(request, dict(params.arguments), deadline=None))
 
-        endpoint = Endpoint(f"/printer/{request}", AnyParams, POST=handler)
+        only_reads = request.rpartition("/")[2].startswith(READING)  # by GET a foreign page could do the others
+        endpoint = Endpoint(f"/printer/{request}", AnyParams, GET=handler if only_reads else None, POST=handler)
         return Method(endpoint, "POST", name, handler, True, binder(AnyParams), Transport.ALL)
 
 

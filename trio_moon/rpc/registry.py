@@ -80,7 +80,7 @@ class Registry:
             found = self._fallback(path.strip("/").replace("/", ".")) if self._fallback else None
             if found is None:
                 raise UnknownMethod(f"Not found: {path:.200}")
-            verbs = dict.fromkeys(("GET", "POST"), found)
+            verbs = {verb: found for verb in ("GET", "POST") if getattr(found.endpoint, verb) is not None}
         method = verbs.get(verb)
         if method is None:
             allowed = tuple(verbs)

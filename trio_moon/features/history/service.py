@@ -182,6 +182,8 @@ class History:
         ended = self._closed_too_early
         if self._job is None and ended is not None and ended.filename == text_of(stats, "filename"):
             self._job = replace(ended, status=IN_PROGRESS, end_time=None, auxiliary_data=[])
+        if self._job is None:  # it was begun while we were away
+            await self._begin(stats)
         self._measure(stats)
         await self._write_down()
 
