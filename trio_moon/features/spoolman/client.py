@@ -5,36 +5,19 @@ A peer's failure is never an exception here but an answer: a report is Applied, 
 
 from __future__ import annotations
 
-import logging
 import ssl
-import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-import trio
-
+from trio_moon.features.spoolman.exchange import CONNECT_TIMEOUT, Answer, HttpPeer, NeverSent, NoAnswer
 from trio_moon.features.spoolman.settings import SpoolmanSettings
 from trio_moon.features.spoolman.spool import Spool
-from trio_moon.kit.json_codec import NotJson, decode, encode
+from trio_moon.kit.json_codec import NotJson, encode
 
-if TYPE_CHECKING:
-    import httpx
-
-CONNECT_TIMEOUT = 5.0
 READ_SPOOL_TIMEOUT = 10.0
 USE_TIMEOUT = 20.0
 PROXY_TIMEOUT = 30.0
-KEEP_ALIVE = 3.0
-"""Spoolman closes idle connections after 5 s; one that is used at that moment makes an outcome unknown."""
-logging.getLogger("httpx").setLevel(logging.WARNING)  # it has a line for each request
-
 MAX_ANSWER_BYTES = 1 * 2**20
 MAX_PROXY_ANSWER_BYTES = 32 * 2**20
-MAX_CONNECTIONS = 10
-LONGEST_RETRY_AFTER = 300.0
 SPOOLMAN_REFUSES = (400, 404, 422)
 
 
@@ -78,74 +61,11 @@ class Unknown:
     status: int | None = None
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What came back for one request."""
-
-    status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-
-    def json(self) -> object:
-        """The decoded body; NotJson if it is none."""
-        return decode(self.body)
-
-    @property
-    def message(self) -> str:
-        """Spoolman's own words for what went wrong, or HTTP's."""
-        try:
-            value = self.json()
-        except NotJson:
-            value = None
-        text = value.get("message") or value.get("detail") if isinstance(value, dict) else None
-        return text if isinstance(text, str) else f"HTTP {self.status}"
-
-    @property
-    def retry_after(self) -> float | None:
-        """Seconds that we are asked to wait."""
-        text = self.headers.get("retry-after", "").strip()
-        try:
-            seconds = float(text) if text.isdigit() else parsedate_to_datetime(text).timestamp() - time.time()
-        except (ValueError, TypeError, OverflowError):
-            return None
-        return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
-
-
-class NeverSent(Exception):
-    """The request didn't leave: there was no connection."""
-
-
-class NoAnswer(Exception):
-    """The request left, and no whole answer came."""
-
-
 class SpoolmanClient:
-    """Requests to one Spoolman. `open` around everything else."""
+    """Requests to one Spoolman."""
 
     def __init__(self, settings: SpoolmanSettings) -> None:
-        self._settings = settings
-        self._http: httpx.AsyncClient | None = None
-
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator[None]:
-        """Requests can be made inside the block."""
-        import httpx  # 23 ms and 2 MB that a printer without Spoolman saves
-
-        settings = self._settings
-        self._http = httpx.AsyncClient(
-            headers=dict(settings.headers),
-            verify=ssl_context(settings) or False,
-            follow_redirects=False,
-            trust_env=False,
-            timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT),  # each request has its own deadline as a whole
-            limits=httpx.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=KEEP_ALIVE),
-        )
-        try:
-            yield
-        finally:
-            http, self._http = self._http, None
-            with trio.move_on_after(0.2, shield=True):
-                await http.aclose()
+        self._peer = HttpPeer(settings.url, settings.headers, ssl_context(settings))
 
     async def read_spool(self, spool_id: int) -> Spool | Missing | Away:
         """The spool as Spoolman shows it now."""
@@ -190,53 +110,12 @@ class SpoolmanClient:
 
     async def request(self, method: str, path: str, query: str | None, body: bytes | None) -> Answer:
         """Any request below `/api`; raises NeverSent or NoAnswer."""
-        return await self._send(
-            method, path, query=query, body=body, deadline=PROXY_TIMEOUT, limit=MAX_PROXY_ANSWER_BYTES
+        return await self._peer.ask(
+            method, f"/api{path}", query=query, body=body, deadline=PROXY_TIMEOUT, limit=MAX_PROXY_ANSWER_BYTES
         )
 
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        *,
-        deadline: float,
-        query: str | None = None,
-        body: bytes | None = None,
-        limit: int = MAX_ANSWER_BYTES,
-    ) -> Answer:
-        import httpx
-
-        if self._http is None:
-            raise NeverSent("trio_moon is starting or stopping")
-        url = f"{self._settings.url}/api{path}" + (f"?{query}" if query else "")
-        headers = {} if body is None else {"Content-Type": "application/json"}
-        request = self._http.build_request(method, url, content=body, headers=headers)
-        try:
-            with trio.fail_after(deadline):
-                return await self._exchange(request, limit)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            raise NeverSent(f"Spoolman can't be reached: {_reason(error)}") from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise NoAnswer(f"no answer from Spoolman: {_reason(error)}") from error
-        except trio.TooSlowError:
-            raise NoAnswer(f"no answer from Spoolman within {deadline:g} s") from None
-
-    async def _exchange(self, request: httpx.Request, limit: int) -> Answer:
-        assert self._http is not None
-        response = await self._http.send(request, stream=True)
-        try:
-            body = bytearray()
-            with trio.CancelScope() as reading:  # ended from within: httpx's generators are then closed in order
-                async for chunk in response.aiter_bytes():
-                    body += chunk
-                    if len(body) > limit:
-                        reading.cancel()
-            if len(body) > limit:
-                raise NoAnswer(f"Spoolman's answer is longer than {limit // 2**20} MiB")
-            return Answer(response.status_code, dict(response.headers), bytes(body))
-        finally:
-            with trio.CancelScope(shield=True):  # returns the connection; closing a socket doesn't wait
-                await response.aclose()
+    async def _send(self, method: str, path: str, *, deadline: float, body: bytes | None = None) -> Answer:
+        return await self._peer.ask(method, f"/api{path}", body=body, deadline=deadline, limit=MAX_ANSWER_BYTES)
 
 
 def ssl_context(settings: SpoolmanSettings) -> ssl.SSLContext | None:
@@ -275,11 +154,3 @@ def _gateway_says(answer: Answer) -> str:
         return f"HTTP {answer.status}: redirected, which is not followed"
     message = answer.message
     return message if message.startswith("HTTP") else f"HTTP {answer.status}: {message}"
-
-
-def _reason(error: Exception) -> str:
-    cause: BaseException = error
-    while cause.__cause__ is not None or cause.__context__ is not None:
-        cause = cause.__cause__ or cause.__context__ or cause
-    text = getattr(cause, "strerror", None) or str(cause) or str(error)
-    return text or type(error).__name__

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import unquote
 
-from trio_moon.features.spoolman.client import Answer, NeverSent, NoAnswer, SpoolmanClient
+from trio_moon.features.spoolman.client import SpoolmanClient
+from trio_moon.features.spoolman.exchange import Answer, NeverSent, NoAnswer
 from trio_moon.kit.json_codec import NotJson, encode
 from trio_moon.model.errors import BadParams, SpoolmanAway, SpoolmanRefused
 from trio_moon.rpc.binding import Arguments

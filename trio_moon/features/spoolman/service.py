@@ -357,7 +357,7 @@ class Spoolman:
             self._announced = self.active_spool
             self._loaded.set()
         try:
-            async with self.client.open(), trio.open_nursery() as nursery:
+            async with trio.open_nursery() as nursery:
                 await nursery.start(self.meter.run)
                 nursery.start_soon(self._obey)
                 nursery.start_soon(self._keep_shelf)
