@@ -52,7 +52,8 @@ async def play(scenarios: Iterable[Scenario], root: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def errors(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The errors of every scenario that is to be looked at in this run."""
-    asked = [item.callspec.params["name"] for item in request.session.items if hasattr(item, "callspec")]
+    ours = [item for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
+    asked = [item.callspec.params["name"] for item in ours]
     chosen = [scenario for name, scenario in SCENARIOS.items() if name in asked]
     return trio.run(play, chosen, tmp_path_factory.mktemp("accounting"))
 

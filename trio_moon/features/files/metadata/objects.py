@@ -30,7 +30,11 @@ LONGEST = 600.0
 NICENESS = 10
 LIBRARY = "preprocess_cancellation"
 _MARKS = {"slicer": "printing object", "cura": "MESH:", "ideamaker": "PRINTING:"}
-_DONE = ("\nEXCLUDE_OBJECT_DEFINE NAME=", "\nDEFINE_OBJECT NAME=")
+_DONE = (
+    "\nEXCLUDE_OBJECT_DEFINE NAME=",
+    "\nDEFINE_OBJECT NAME=",
+    "; Pre-Processed for Cancel-Object support by preprocess_cancellation",
+)
 _PROGRAM = f"""
 import os, sys, {LIBRARY}
 os.nice({NICENESS})
