@@ -289,6 +289,7 @@ class Accounts(RuleBasedStateMachine):
     @rule()
     def held_up_reports_arrive(self) -> None:
         self.spoolman.arrive()
+        self._run(self.service.journal.commit, self.service.ledger)  # if the spool is deleted next, nobody can ask it
 
     @rule(spool=st.sampled_from(SPOOLS), mm=st.floats(0.01, 50))
     def somebody_else_writes(self, spool: int, mm: float) -> None:

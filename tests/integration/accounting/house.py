@@ -151,7 +151,7 @@ class House:
         await self.printer.start()
         await self.printer.choose(1)
         await self.printer.extrude(10)
-        await self.settle(stay=0)
+        await self.settle(stay=LOOK_EVERY)
 
     async def told(self) -> None:
         """Give Klipper the time to tell what was done: what a life of it told to nobody can't be known later.
@@ -188,16 +188,13 @@ class House:
         return True
 
     async def settle(self, *, parked: bool = False, stay: float = STAY_SETTLED) -> None:
-        """The books balance, and everything has been reported (unless Spoolman refuses: `parked`)."""
-        began = trio.current_time()
-        error = math.nan
-        while trio.current_time() < began + SETTLED_WITHIN:
-            error = await self.error_mm()
-            if abs(error) < EXACT_MM and (parked or await self.quiet()):
-                break
+        """The books come to balance and stay so, and everything has been reported (unless Spoolman refuses: `parked`)."""
+        began = right_since = trio.current_time()
+        while trio.current_time() < min(right_since + stay, began + SETTLED_WITHIN):
+            if abs(await self.error_mm()) >= EXACT_MM or not (parked or await self.quiet()):
+                right_since = trio.current_time() + LOOK_EVERY
             await trio.sleep(LOOK_EVERY)
-        self.recovered_after = trio.current_time() - began
-        await trio.sleep(stay)
+        self.recovered_after = right_since - began
         await self.check(parked=parked, after=f"{self.recovered_after:.1f} s")
 
     async def check(self, *, parked: bool = False, after: str = "") -> None:

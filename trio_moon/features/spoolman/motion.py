@@ -26,8 +26,10 @@ SUBSCRIBE_TIMEOUT = 2.5
 E_AXIS = 3
 USUALLY_AHEAD = 2.0
 """Seconds that commands run ahead of the printer."""
-NEWS_OF_STOP = 1.0
+NEWS_OF_STOP = 0.5
 """Seconds in which we hear that the printer was stopped."""
+TOLD_WITHIN = USUALLY_AHEAD + 1.0
+"""Seconds within which commands are done and moves are told; what isn't then is asked for."""
 ASK_AGAIN = 2.0
 """Seconds until a Klipper that didn't answer is asked again."""
 TOOLHEAD_FIELDS = ("extruder", "position", "print_time", "extra_axes")
@@ -88,8 +90,10 @@ class FilamentMeter:
         self._measuring = False
         self._source_open = False
         self._began_anew = False
-        self._promise: tuple[float, Moment] | None = None
-        """Where the printer will stand, and from when on (Trio's clock) it does unless it was stopped."""
+        self._behind = trio.Event()
+        """More was commanded than was told ..."""
+        self._still_at = math.inf
+        """... and at this time (Trio's clock) it should have been told, unless still more is commanded."""
         self._listening: set[str] = set()
         self.source = "position" if source == "position" else "motion"
         self.extruder = "extruder"
@@ -99,42 +103,31 @@ class FilamentMeter:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Follow Klipper's lives until cancelled."""
-        while True:
-            with self._printer.events.subscribe() as news:
-                task_status.started()
-                task_status = trio.TASK_STATUS_IGNORED
-                self._source_open = False
-                self._begin_measuring()
-                with suppress(trio.EndOfChannel):
-                    while True:
-                        if self._measuring and not self._source_open:
-                            await self._open_source()
-                        with trio.move_on_after(self._pause()):
-                            self._follow(await news.receive())
-                        self._keep_promise()
-
-    def _pause(self) -> float:
-        """Seconds until there is something to do without news."""
-        if self._measuring and not self._source_open:
-            return ASK_AGAIN
-        return math.inf if self._promise is None else max(0.0, self._promise[0] - trio.current_time())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._keep_up)
+            while True:
+                with self._printer.events.subscribe() as news:
+                    task_status.started()
+                    task_status = trio.TASK_STATUS_IGNORED
+                    self._source_open = False
+                    self._begin_measuring()
+                    with suppress(trio.EndOfChannel):
+                        while True:
+                            if self._measuring and not self._source_open:
+                                await self._open_source()
+                            pause = ASK_AGAIN if self._measuring and not self._source_open else math.inf
+                            with trio.move_on_after(pause):
+                                self._follow(await news.receive())
 
     def _follow(self, event: KlippyEvent) -> None:
         match event:
             case KlippyConnected(_, state):
-                self._stop_measuring()
+                self._measuring = self._source_open = False
                 self._began_anew = state not in ("ready", "shutdown")
-            case KlippyReady():
-                self._begin_measuring()
-            case KlippyShutdown():
-                self._promise = None
+            case KlippyReady() | KlippyShutdown():
                 self._begin_measuring()
             case KlippyLost():
-                self._stop_measuring()
-
-    def _stop_measuring(self) -> None:
-        self._measuring = self._source_open = False
-        self._promise = None
+                self._measuring = self._source_open = False
 
     def _begin_measuring(self) -> None:
         """Klipper has told where it stands: is this the life we know?"""
@@ -195,6 +188,7 @@ class FilamentMeter:
                 for name in await self._extruders():
                     await self._listen_to(name)
                 await self._catch_up()
+                self._expect_moves()
                 self.source, self._source_open = "motion", True
         except KlippyRefused as error:
             if self._wanted_source == "motion":
@@ -204,29 +198,45 @@ class FilamentMeter:
         except PeerError as error:
             logger.info("Klipper doesn't tell its moves yet: %s", error)
 
-    async def _catch_up(self) -> None:
-        """Moves that were told to nobody, between two connections, show in where the printer stands.
+    async def _keep_up(self) -> None:
+        """Moves that were told to nobody, or not yet, show in where the printer stands when it has come to rest."""
+        while True:
+            await self._behind.wait()
+            while trio.current_time() < self._still_at:  # noqa: ASYNC110 - it moves on while something moves
+                await trio.sleep_until(self._still_at)
+            self._behind = trio.Event()
+            if self._source_open and self.source == "motion":
+                with trio.move_on_after(SUBSCRIBE_TIMEOUT), suppress(PeerError):
+                    await self._catch_up()
 
-        What it has been commanded to do it has done only when that time has come, and when nobody stopped it.
-        """
+    def _expect_moves(self) -> None:
+        self._still_at = trio.current_time() + TOLD_WITHIN
+        self._behind.set()
+
+    async def _catch_up(self) -> None:
+        """Count what the printer has surely done: not what it was commanded to do before somebody stopped it."""
         objects = {"toolhead": [*TOOLHEAD_FIELDS, "estimated_print_time"], "motion_report": ["live_position"]}
         status, _ = await self._printer.query(objects)
-        toolhead, report = status.get("toolhead", {}), status.get("motion_report", {})
-        moment = _moment(toolhead)
-        if moment is None:
-            return
-        live = _moment({**toolhead, "position": report.get("live_position"), "extra_axes": None})
+        toolhead = status.get("toolhead", {})
+        live = _moment(
+            {**toolhead, "position": status.get("motion_report", {}).get("live_position"), "extra_axes": None}
+        )
         if live is not None:
             self._ledger.observe(live.extruder, live.position_mm)
-        now = toolhead.get("estimated_print_time")
-        ahead = moment.print_time - now if isinstance(now, (int, float)) else USUALLY_AHEAD
-        if self._printer.state == "ready":
-            self._promise = trio.current_time() + max(0.0, ahead) + NEWS_OF_STOP, moment
-
-    def _keep_promise(self) -> None:
-        if self._promise is not None and self._printer.state == "ready" and self._promise[0] <= trio.current_time():
-            moment, self._promise = self._promise[1], None
+        moment, now = _moment(toolhead), toolhead.get("estimated_print_time")
+        if moment is None or self._printer.state != "ready":
+            return
+        if isinstance(now, (int, float)) and now > 0:
+            done = now - moment.print_time > NEWS_OF_STOP
+        else:
+            done = self._still_at <= trio.current_time()  # a host that writes to a file has no clock
+        if done:
             self._ledger.observe(moment.extruder, moment.position_mm)
+        elif self._is_behind(moment):
+            self._expect_moves()
+
+    def _is_behind(self, moment: Moment) -> bool:
+        return moment.position_mm > self._ledger.state.marks.get(moment.extruder, 0.0)
 
     async def _extruders(self) -> list[str]:
         status, _ = await self._printer.query({"motion_report": ["trapq"]})
@@ -255,6 +265,10 @@ class FilamentMeter:
         toolhead = self._printer.mirror.get("toolhead")
         if self.source == "position":
             self._observe_position()
+        elif not changes["toolhead"].keys().isdisjoint(("position", "print_time")):
+            moment = _moment(toolhead)
+            if moment is not None and self._is_behind(moment):
+                self._expect_moves()
         extruder = toolhead.get("extruder")
         if isinstance(extruder, str) and extruder:
             self._activate(extruder)
