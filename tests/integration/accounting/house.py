@@ -188,7 +188,7 @@ class House:
         return True
 
     async def settle(self, *, parked: bool = False, stay: float = STAY_SETTLED) -> None:
-        """The books come to balance and stay so, and everything has been reported (unless Spoolman refuses: `parked`)."""
+        """The books come to balance and stay so, with everything reported (unless Spoolman refuses: `parked`)."""
         began = right_since = trio.current_time()
         while trio.current_time() < min(right_since + stay, began + SETTLED_WITHIN):
             if abs(await self.error_mm()) >= EXACT_MM or not (parked or await self.quiet()):
