@@ -21,7 +21,10 @@ def with_examples_in_use() -> str:
     return re.sub(r"^#(?=[a-z\[]|    \S)", "", sample(), flags=re.MULTILINE).replace("[include", "#[include")
 
 
-OURS = {"spoolman": {"check_before_print", "low_filament", "low_filament_action"}}
+OURS = {
+    "spoolman": {"check_before_print", "low_filament", "low_filament_action"},
+    "notifier": {"pause_debounce", "quiet_hours"},
+}
 
 
 @pytest.mark.parametrize("text", [sample(), with_examples_in_use()], ids=["as it is", "examples in use"])
