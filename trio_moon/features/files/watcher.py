@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
 
 from trio_moon.features.files.library import Library
 from trio_moon.features.files.places import STAGING, Place
+
+if TYPE_CHECKING:
+    import watchfiles
 
 logger = logging.getLogger(__name__)
 
@@ -63,16 +69,13 @@ class Watcher:
         return [(os.path.realpath(root.path), root.name) for root in roots]
 
     async def _listen(self, bases: list[tuple[str, str]]) -> None:
-        from watchfiles import awatch  # costs memory that a service which watches nothing need not spend
-
         self._how = "events"
-        stop = trio.Event()
+        stop = threading.Event()
+        here = partial(trio.to_thread.run_sync, limiter=trio.CapacityLimiter(1))  # this thread is ours for good
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_set_when_cancelled, stop)  # the watching thread ends by this alone
-            paths = [path for path, _ in bases]
-            async for batch in awatch(
-                *paths, watch_filter=None, debounce=GATHER_MS, step=STEP_MS, stop_event=stop, rust_timeout=60_000
-            ):
+            batches = await here(_watch, [path for path, _ in bases], stop)
+            while (batch := await here(next, batches, None)) is not None:
                 self._touch(place for _, path in batch for place in _places(path, bases))
 
     async def _keep_looking(self) -> None:
@@ -124,7 +127,15 @@ class Watcher:
         return hot
 
 
-async def _set_when_cancelled(event: trio.Event) -> None:
+def _watch(paths: list[str], stop: threading.Event) -> Iterator[set[tuple[watchfiles.Change, str]]]:
+    import watchfiles  # in its thread: whoever watches nothing needs no memory for it, and nobody waits for it
+
+    return watchfiles.watch(  # its `awatch` does the same, with anyio between us and the thread (2 MB)
+        *paths, watch_filter=None, debounce=GATHER_MS, step=STEP_MS, stop_event=stop, rust_timeout=60_000
+    )
+
+
+async def _set_when_cancelled(event: threading.Event) -> None:
     try:
         await trio.sleep_forever()
     finally:
