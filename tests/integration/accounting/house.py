@@ -189,12 +189,15 @@ class House:
 
     async def settle(self, *, parked: bool = False, stay: float = STAY_SETTLED) -> None:
         """The books come to balance and stay so, with everything reported (unless Spoolman refuses: `parked`)."""
-        began = right_since = trio.current_time()
-        while trio.current_time() < min(right_since + stay, began + SETTLED_WITHIN):
-            if abs(await self.error_mm()) >= EXACT_MM or not (parked or await self.quiet()):
-                right_since = trio.current_time() + LOOK_EVERY
+        began = trio.current_time()
+        right_since: float | None = None
+        while trio.current_time() < began + SETTLED_WITHIN:
+            right = abs(await self.error_mm()) < EXACT_MM and (parked or await self.quiet())
+            right_since = (right_since or trio.current_time()) if right else None
+            if right_since is not None and trio.current_time() >= right_since + stay:
+                break
             await trio.sleep(LOOK_EVERY)
-        self.recovered_after = right_since - began
+        self.recovered_after = (right_since or trio.current_time()) - began
         await self.check(parked=parked, after=f"{self.recovered_after:.1f} s")
 
     async def check(self, *, parked: bool = False, after: str = "") -> None:
