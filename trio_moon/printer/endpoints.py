@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from trio_moon.kit.json_codec import Raw
 from trio_moon.kit.pending import Pending
@@ -25,22 +26,19 @@ READING = ("dump_", "get_", "list", "query", "status")
 """How requests of Klipper's begin that change nothing."""
 
 
-@dataclass(frozen=True)
-class Script:
+class Script(msgspec.Struct, frozen=True):
     """`script`: lines of G-code."""
 
     script: str
 
 
-@dataclass(frozen=True)
-class PrintStart:
+class PrintStart(msgspec.Struct, frozen=True):
     """`filename`: relative to the `gcodes` root."""
 
     filename: str
 
 
-@dataclass(frozen=True)
-class Objects:
+class Objects(msgspec.Struct, frozen=True):
     """`objects`: `{name: null | [fields]}`; in a query string `toolhead&extruder=target,temperature`."""
 
     wanted: Wanted

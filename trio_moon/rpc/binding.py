@@ -1,10 +1,10 @@
-"""Arguments as they come (text of a query, JSON of a body) turned into a frozen dataclass, or one clear sentence."""
+"""Arguments as they come (text of a query, JSON of a body) made a frozen Struct or dataclass, or one clear sentence."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -16,13 +16,11 @@ Arguments = Mapping[str, object]
 P = TypeVar("P")
 
 
-@dataclass(frozen=True)
-class NoParams:
+class NoParams(msgspec.Struct, frozen=True):
     """The call takes no arguments; what is sent along is ignored."""
 
 
-@dataclass(frozen=True)
-class AnyParams:
+class AnyParams(msgspec.Struct, frozen=True):
     """The call takes whatever is sent: `arguments` as they came."""
 
     arguments: Arguments
@@ -41,12 +39,15 @@ def binder(kind: type[P]) -> Callable[[Arguments], P]:
     own = getattr(kind, "from_arguments", None)
     if own is not None:
         return cast(Callable[[Arguments], P], own)
-    if not is_dataclass(kind):
-        raise TypeError(f"{kind!r} is no dataclass")
-    if not fields(kind):
+    if issubclass(kind, msgspec.Struct):  # what our own parameters are: defined in a tenth of a dataclass's time
+        names = kind.__struct_fields__
+    elif is_dataclass(kind):
+        names = tuple(field.name for field in fields(kind))
+    else:
+        raise TypeError(f"{kind!r} is neither a Struct nor a dataclass")
+    if not names:
         nothing = kind()
         return lambda arguments: nothing
-    names = tuple(field.name for field in fields(kind))
 
     def bind(arguments: Arguments) -> P:
         known = {name: arguments[name] for name in names if name in arguments}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from trio_moon.features.access.service import Access
 from trio_moon.rpc.binding import NoParams
@@ -10,32 +10,27 @@ from trio_moon.rpc.caller import Caller
 from trio_moon.rpc.endpoint import Endpoint
 
 
-@dataclass(frozen=True)
-class Login:
+class Login(msgspec.Struct, frozen=True):
     username: str
     password: str
     source: str | None = None
 
 
-@dataclass(frozen=True)
-class NewUser:
+class NewUser(msgspec.Struct, frozen=True):
     username: str
     password: str
 
 
-@dataclass(frozen=True)
-class NamedUser:
+class NamedUser(msgspec.Struct, frozen=True):
     username: str
 
 
-@dataclass(frozen=True)
-class PasswordChange:
+class PasswordChange(msgspec.Struct, frozen=True):
     password: str
     new_password: str
 
 
-@dataclass(frozen=True)
-class Refresh:
+class Refresh(msgspec.Struct, frozen=True):
     refresh_token: str
 
 

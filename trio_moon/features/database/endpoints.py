@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from trio_moon.features.database.service import UserDatabase
 from trio_moon.rpc.binding import Arguments, NoParams, convert
@@ -10,20 +10,17 @@ from trio_moon.rpc.caller import Caller
 from trio_moon.rpc.endpoint import Endpoint
 
 
-@dataclass(frozen=True)
-class WhichItem:
+class WhichItem(msgspec.Struct, frozen=True):
     namespace: str
     key: str | list[str] | None = None
 
 
-@dataclass(frozen=True)
-class NamedItem:
+class NamedItem(msgspec.Struct, frozen=True):
     namespace: str
     key: str | list[str]
 
 
-@dataclass(frozen=True)
-class NewItem:
+class NewItem(msgspec.Struct, frozen=True):
     """`value` is whatever JSON can say, as it came."""
 
     item: NamedItem
@@ -36,18 +33,15 @@ class NewItem:
         return cls(NamedItem(given.namespace, given.key), arguments["value"])
 
 
-@dataclass(frozen=True)
-class _NewItem(NamedItem):
+class _NewItem(NamedItem, frozen=True):
     value: object
 
 
-@dataclass(frozen=True)
-class NewBackup:
+class NewBackup(msgspec.Struct, frozen=True):
     filename: str | None = None
 
 
-@dataclass(frozen=True)
-class WhichBackup:
+class WhichBackup(msgspec.Struct, frozen=True):
     filename: str
 
 

@@ -2,49 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True)
-class WholeRoot:
+class WholeRoot(msgspec.Struct, frozen=True):
     """`root`: the name of a root."""
 
     root: str = "gcodes"
 
 
-@dataclass(frozen=True)
-class FolderRequest:
+class FolderRequest(msgspec.Struct, frozen=True):
     """`path`: a folder with its root; `extended`: with the metadata of G-code files."""
 
     path: str = "gcodes"
     extended: bool = False
 
 
-@dataclass(frozen=True)
-class SomePath:
+class SomePath(msgspec.Struct, frozen=True):
     """`path`: a file or folder with its root."""
 
     path: str
 
 
-@dataclass(frozen=True)
-class FolderDeletion:
+class FolderDeletion(msgspec.Struct, frozen=True):
     """`path`: a folder with its root; `force`: even if it isn't empty."""
 
     path: str
     force: bool = False
 
 
-@dataclass(frozen=True)
-class Transfer:
+class Transfer(msgspec.Struct, frozen=True):
     """`source` and `dest`: paths with their roots."""
 
     source: str
     dest: str
 
 
-@dataclass(frozen=True)
-class Archive:
+class Archive(msgspec.Struct, frozen=True):
     """`items`: files and folders with their roots; `dest`: the archive to write; `store_only`: don't compress."""
 
     items: list[str]
@@ -52,8 +46,7 @@ class Archive:
     store_only: bool = False
 
 
-@dataclass(frozen=True)
-class GcodeFile:
+class GcodeFile(msgspec.Struct, frozen=True):
     """`filename`: a G-code file, relative to the root `gcodes`."""
 
     filename: str

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
 from trio_moon.features.history.service import History
@@ -16,8 +16,7 @@ MOST = 2**53
 """SQLite's integers end a little later."""
 
 
-@dataclass(frozen=True)
-class WhichJobs:
+class WhichJobs(msgspec.Struct, frozen=True):
     """`limit` 0 means all."""
 
     limit: Annotated[int, Meta(ge=0, le=MOST)] = 50
@@ -27,13 +26,11 @@ class WhichJobs:
     order: Literal["asc", "desc"] = "desc"
 
 
-@dataclass(frozen=True)
-class WhichJob:
+class WhichJob(msgspec.Struct, frozen=True):
     uid: str
 
 
-@dataclass(frozen=True)
-class JobsToDelete:
+class JobsToDelete(msgspec.Struct, frozen=True):
     uid: str | None = None
     all: bool = False
 

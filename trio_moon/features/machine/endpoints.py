@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+import msgspec
 import trio
 
 from trio_moon.features.machine.canbus import find_uuids
@@ -17,13 +17,11 @@ from trio_moon.rpc.caller import Caller
 from trio_moon.rpc.endpoint import Endpoint, Handler
 
 
-@dataclass(frozen=True)
-class WhichService:
+class WhichService(msgspec.Struct, frozen=True):
     service: str
 
 
-@dataclass(frozen=True)
-class WhichBus:
+class WhichBus(msgspec.Struct, frozen=True):
     interface: str = "can0"
 
 

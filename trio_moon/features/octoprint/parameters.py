@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from trio_moon.model.errors import BadParams
 from trio_moon.rpc.binding import Arguments
 
 
-@dataclass(frozen=True)
-class Commands:
+class Commands(msgspec.Struct, frozen=True):
     """`command` or `commands`: lines of G-code."""
 
     lines: tuple[str, ...]
@@ -27,16 +26,14 @@ class Commands:
         return cls(plain)
 
 
-@dataclass(frozen=True)
-class JobCommand:
+class JobCommand(msgspec.Struct, frozen=True):
     """`command`: start, cancel, restart or pause; `action` of pause: pause, resume or toggle."""
 
     command: str
     action: str = "toggle"
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(msgspec.Struct, frozen=True):
     """`history`, with at most `limit` points; `exclude`: parts that aren't wanted, separated by commas."""
 
     history: bool = False
@@ -44,21 +41,19 @@ class Report:
     exclude: str = ""
 
 
-@dataclass(frozen=True)
-class HeaterCommand:
+class HeaterCommand(msgspec.Struct, frozen=True):
     """`command` target (with `target` or `targets`), and for tools select, extrude, flowrate."""
 
     command: str
     target: float | None = None
-    targets: dict[str, float] = field(default_factory=dict)
+    targets: dict[str, float] = msgspec.field(default_factory=dict)
     tool: str = ""
     amount: float | None = None
     speed: float | None = None
     factor: float | None = None
 
 
-@dataclass(frozen=True)
-class HeadCommand:
+class HeadCommand(msgspec.Struct, frozen=True):
     """`command` jog (`x`, `y`, `z`, `absolute`, `speed`), home (`axes`) or feedrate (`factor`)."""
 
     command: str
@@ -67,20 +62,18 @@ class HeadCommand:
     z: float | None = None
     absolute: bool = False
     speed: float | None = None
-    axes: list[str] = field(default_factory=list)
+    axes: list[str] = msgspec.field(default_factory=list)
     factor: float | None = None
 
 
-@dataclass(frozen=True)
-class FileRequest:
+class FileRequest(msgspec.Struct, frozen=True):
     """`path` below `gcodes`, from the address; `recursive`: folders with all that is in them."""
 
     path: str = ""
     recursive: bool = False
 
 
-@dataclass(frozen=True)
-class FileCommand:
+class FileCommand(msgspec.Struct, frozen=True):
     """`command` select (`print`: and start), unselect, copy or move (`destination`: a folder or a new name)."""
 
     path: str
@@ -89,30 +82,26 @@ class FileCommand:
     destination: str = ""
 
 
-@dataclass(frozen=True)
-class NewFolder:
+class NewFolder(msgspec.Struct, frozen=True):
     """`foldername`, in the folder `path`."""
 
     foldername: str
     path: str = ""
 
 
-@dataclass(frozen=True)
-class Rest:
+class Rest(msgspec.Struct, frozen=True):
     """`rest`: what follows in the address."""
 
     rest: str
 
 
-@dataclass(frozen=True)
-class ConnectionCommand:
+class ConnectionCommand(msgspec.Struct, frozen=True):
     """`command`: connect, disconnect or fake_ack."""
 
     command: str
 
 
-@dataclass(frozen=True)
-class KeyRequest:
+class KeyRequest(msgspec.Struct, frozen=True):
     """`app`: who asks for a key."""
 
     app: str

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from trio_moon.features.server.console import ConsoleStore
@@ -16,8 +16,7 @@ from trio_moon.rpc.caller import Caller, ClientInfo, Transport
 from trio_moon.rpc.endpoint import Endpoint
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     client_name: str
     version: str
     type: str
@@ -26,18 +25,15 @@ class Identity:
     api_key: str | None = None
 
 
-@dataclass(frozen=True)
-class TemperatureWish:
+class TemperatureWish(msgspec.Struct, frozen=True):
     include_monitors: bool = False
 
 
-@dataclass(frozen=True)
-class LineCount:
+class LineCount(msgspec.Struct, frozen=True):
     count: Annotated[int, Meta(ge=0)] | None = None
 
 
-@dataclass(frozen=True)
-class WhichLog:
+class WhichLog(msgspec.Struct, frozen=True):
     application: str | None = None
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from trio_moon.features.spoolman import proxy
@@ -17,15 +17,13 @@ from trio_moon.rpc.caller import Caller
 from trio_moon.rpc.endpoint import Endpoint
 
 
-@dataclass(frozen=True)
-class Tool:
+class Tool(msgspec.Struct, frozen=True):
     """`tool`: its number; 0 unless told."""
 
     tool: Annotated[int, Meta(ge=0, le=MAX_TOOL)] = 0
 
 
-@dataclass(frozen=True)
-class SpoolChoice:
+class SpoolChoice(msgspec.Struct, frozen=True):
     """`spool_id`: null or no arguments at all unset the spool."""
 
     spool_id: int | None
@@ -41,8 +39,7 @@ class SpoolChoice:
         return cls(_spool_id(arguments["spool_id"]), tool)
 
 
-@dataclass(frozen=True)
-class ToolTable:
+class ToolTable(msgspec.Struct, frozen=True):
     """`tools`: `{"0": 1, "1": null}`, the spool of each tool. With tool 0 alone it counts for every extruder."""
 
     tools: dict[int, int | None]
@@ -55,8 +52,7 @@ class ToolTable:
         return cls({parse_number(tool, "tools", 0, MAX_TOOL): _spool_id(spool) for tool, spool in table.items()})
 
 
-@dataclass(frozen=True)
-class OrphanChoice:
+class OrphanChoice(msgspec.Struct, frozen=True):
     """Usage of `spool_id`, which is gone, goes to spool `to` (null: to nobody)."""
 
     spool_id: int
@@ -70,15 +66,13 @@ class OrphanChoice:
         return cls(parse_number(arguments["spool_id"], "spool_id", 1, LARGEST_ID), _spool_id(arguments["to"], "to"))
 
 
-@dataclass(frozen=True)
-class Limit:
+class Limit(msgspec.Struct, frozen=True):
     """`limit`: how many, the newest first."""
 
     limit: Annotated[int, Meta(ge=1, le=1000)] = 50
 
 
-@dataclass(frozen=True)
-class File:
+class File(msgspec.Struct, frozen=True):
     """`filename`: relative to the `gcodes` root."""
 
     filename: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import unquote
+
+import msgspec
 
 from trio_moon.features.spoolman.client import SpoolmanClient
 from trio_moon.features.spoolman.exchange import Answer, NeverSent, NoAnswer
@@ -19,8 +20,7 @@ SAFE_QUERY = re.compile(r"[A-Za-z0-9_.~!$&'()*+,;=:@%/?\[\]|-]*\Z")
 AWAY = "Spoolman server not available"
 
 
-@dataclass(frozen=True)
-class ProxyCall:
+class ProxyCall(msgspec.Struct, frozen=True):
     """The request: `body` is already JSON, None when there is none."""
 
     method: str

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+
+import msgspec
 
 from trio_moon.features.webcams.service import Webcams
 from trio_moon.rpc.binding import NoParams
@@ -10,14 +12,12 @@ from trio_moon.rpc.caller import Caller
 from trio_moon.rpc.endpoint import Endpoint
 
 
-@dataclass(frozen=True)
-class WhichWebcam:
+class WhichWebcam(msgspec.Struct, frozen=True):
     uid: str | None = None
     name: str | None = None
 
 
-@dataclass(frozen=True)
-class WebcamChange:
+class WebcamChange(msgspec.Struct, frozen=True):
     """Only what is given changes."""
 
     uid: str | None = None
@@ -38,7 +38,9 @@ class WebcamChange:
 
     def changes(self) -> dict[str, object]:
         """The fields that were given."""
-        return {name: value for name, value in asdict(self).items() if value is not None and name != "uid"}
+        return {
+            name: value for name, value in msgspec.structs.asdict(self).items() if value is not None and name != "uid"
+        }
 
 
 def endpoints(webcams: Webcams) -> tuple[Endpoint, ...]:
