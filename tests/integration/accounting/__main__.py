@@ -31,7 +31,7 @@ async def play_all(chosen: list[Scenario], together: int, keep: Path) -> list[st
                 failed.append(each.name)
                 lines = traceback.format_exception(error)
                 print(f"FAIL {each.name} {trio.current_time() - began:.1f} s in {root}", flush=True)
-                print("".join(lines)[-1500:], flush=True)
+                print("".join(lines)[-6000:], flush=True)
             else:
                 shutil.rmtree(root, ignore_errors=True)
 
