@@ -206,8 +206,12 @@ class FilamentMeter:
                 await trio.sleep_until(self._still_at)
             self._behind = trio.Event()
             if self._source_open and self.source == "motion":
+                asked = False
                 with trio.move_on_after(SUBSCRIBE_TIMEOUT), suppress(PeerError):
                     await self._catch_up()
+                    asked = True
+                if not asked:
+                    self._expect_moves()  # Klipper is slow to answer: once more
 
     def _expect_moves(self) -> None:
         self._still_at = trio.current_time() + TOLD_WITHIN
