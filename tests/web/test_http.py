@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import trio
 
 from tests.web.world import HttpClient, Running, multipart
 
@@ -23,6 +24,24 @@ async def test_octoprint_answers_are_not_wrapped(http: HttpClient) -> None:
 async def test_a_connection_serves_many_calls(http: HttpClient) -> None:
     for number in range(5):
         assert (await http.ask("GET", f"/server/number?number={number}")).json() == {"result": number}
+
+
+@pytest.mark.parametrize(
+    "body", [b"\r\n", b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"], ids=["no body", "chunks"]
+)
+@pytest.mark.parametrize("verb", [b"GET", b"POST"])
+async def test_who_asks_for_the_end_after_the_answer_gets_it(front: Running, verb: bytes, body: bytes) -> None:
+    stream = await front.connect()
+    head = b" /server/info HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: keep-alive, Close\r\n"
+    await stream.send_all(verb + head + body)
+    heard = b""
+    with trio.fail_after(10):
+        while data := await stream.receive_some():
+            heard += data
+    assert heard.count(b"HTTP/1.1 ") == 1
+    with trio.fail_after(10):  # also who doesn't leave has to go
+        while len(front.front._door):
+            await trio.sleep(0.05)
 
 
 async def test_a_call_that_waits_is_answered(http: HttpClient) -> None:

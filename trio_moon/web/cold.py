@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 import math
 import os
+import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any, cast
 
 import trio
@@ -30,7 +32,7 @@ from trio_moon.rpc.caller import Transport
 from trio_moon.rpc.packet import Packet, notification
 from trio_moon.rpc.request_head import Doorkeeper, RequestHead
 from trio_moon.web.answers import JSONRPC_PATH, WEBSOCKET_PATH, Answer, Answers, Call, answer_of, error_answer
-from trio_moon.web.connection import Connection
+from trio_moon.web.connection import LINGER, Connection
 from trio_moon.web.multipart import MultipartReader
 from trio_moon.web.sessions import NoRoom, Sessions
 from trio_moon.web.settings import FrontSettings
@@ -99,11 +101,15 @@ class _Replayed(trio.abc.HalfCloseableStream):
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._closed = False
         self.socket = connection.sock
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        await trio.lowlevel.checkpoint()
-        return await self._connection.receive(max_bytes or 65536)
+        while True:
+            await trio.lowlevel.checkpoint()
+            data = await self._connection.receive(max_bytes or 65536)
+            if not (data and self._closed):  # what comes after the end is thrown away
+                return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         view = memoryview(data)
@@ -121,16 +127,18 @@ class _Replayed(trio.abc.HalfCloseableStream):
     async def wait_send_all_might_not_block(self) -> None:
         await trio.lowlevel.wait_writable(self.socket)
 
+    # Hypercorn ends a connection in a task that Quart has cancelled already: neither of these may be interrupted
+
     async def send_eof(self) -> None:
-        await trio.lowlevel.checkpoint()
-        try:
-            self.socket.shutdown(1)
-        except OSError as error:
-            raise trio.BrokenResourceError(str(error)) from error
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
+        await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def aclose(self) -> None:
-        self._connection.cut()
-        await trio.lowlevel.checkpoint()
+        """The client gets a moment to read what was said; then the sweeper ends the connection."""
+        self._closed = True
+        self._connection.deadline = trio.current_time() + LINGER
+        await self.send_eof()
 
 
 class _Served:

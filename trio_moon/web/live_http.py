@@ -280,8 +280,8 @@ def _refuse_hopeless(buffer: bytes, head_bytes: int) -> None:
     if len(buffer) > head_bytes:
         raise BadRequest(431, f"the head of a request may have {head_bytes} bytes")
     line = buffer.find(b"\n")
-    if line > 0 and buffer[line - 1] != 13:
-        raise BadRequest(400, "Malformed request: lines must end in CR LF")
+    if line > 0 and (buffer[line - 1] != 13 or buffer.rfind(b" HTTP/", 0, line) < 0):
+        raise BadRequest(400, "Malformed request: a request line ends in HTTP/1.1 and CR LF")
 
 
 _LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}

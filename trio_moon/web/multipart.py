@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from email.message import Message
 from typing import Protocol
 from urllib.parse import unquote
@@ -31,7 +32,9 @@ def boundary_of(content_type: str) -> bytes:
     """The boundary in a content type; BadParams if there is none."""
     message = Message()
     message["content-type"] = content_type
-    boundary = message.get_param("boundary")
+    boundary = None
+    with suppress(ValueError):  # of a continuation with a number that Python refuses to read
+        boundary = message.get_param("boundary")
     if not isinstance(boundary, str) or not 1 <= len(boundary) <= 200:
         raise BadParams("the content type multipart/form-data needs a boundary")
     try:
@@ -130,11 +133,13 @@ class MultipartReader:
     def _end_headers(self) -> None:
         disposition = Message()
         disposition["content-disposition"] = _one_line(self._headers.get("content-disposition", ""))
-        name = disposition.get_param("name", header="content-disposition")
+        name = filename = None
+        with suppress(ValueError):  # of a continuation with a number that Python refuses to read
+            name = disposition.get_param("name", header="content-disposition")
+            filename = disposition.get_filename()
         if disposition.get_content_disposition() != "form-data" or not isinstance(name, str) or not name:
             raise BadParams("each part of a multipart body needs 'Content-Disposition: form-data; name=…'")
         self._name = name
-        filename = disposition.get_filename()
         self._in_file = filename is not None
         if filename is not None:
             self._sink.start_file(self._name, _unescape(filename))

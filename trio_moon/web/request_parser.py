@@ -54,10 +54,16 @@ class _Collector:
         if known is not None:
             if key == "host":
                 raise BadRequest(400, "more than one Host header")
-            if key == "x-forwarded-for":
+            if key in _LISTS:
                 text = f"{known}, {text}"
         self.headers[key] = text
 
+
+MOST_DIGITS = 20
+"""Of a Content-Length. Python refuses to read much longer ones at all."""
+
+_LISTS = ("connection", "transfer-encoding", "x-forwarded-for")
+"""Headers that may be repeated: all of them count."""
 
 _NOT_IN_PATHS = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -84,10 +90,10 @@ def parse_head(data: bytes, peer: str | None, *, max_lines: int, strip: str | No
     headers = collector.headers
     version = parser.get_http_version()
     if version not in ("1.1", "1.0"):
-        raise BadRequest(505, "HTTP/1.1 is spoken here")
+        raise BadRequest(400, "HTTP/1.1 is spoken here")
     if version == "1.1" and "host" not in headers:
         raise BadRequest(400, "the Host header is missing")
-    path, query = _split_target(collector.url)
+    path, query = _split_target(collector.url, headers)
     if strip:
         inside = path.startswith(strip) and path[len(strip) :][:1] in ("", "/")
         path = (path[len(strip) :] or "/") if inside else "//outside"
@@ -101,14 +107,15 @@ def parse_head(data: bytes, peer: str | None, *, max_lines: int, strip: str | No
     return ParsedHead(
         RequestHead(verb, path, query, headers, peer, transport),
         _body_length(headers),
-        "transfer-encoding" in headers,
-        version == "1.1" and parser.should_keep_alive(),
+        _is_chunked(headers, version),
+        version == "1.1" and not _wants_to_end(headers),
         upgrade,
         _expectation(headers),
     )
 
 
-def _split_target(target: bytes) -> tuple[str, str]:
+def _split_target(target: bytes, headers: dict[str, str]) -> tuple[str, str]:
+    """The path and the query. The host of an absolute target replaces the Host header, as RFC 9112 wants it."""
     try:
         text = target.decode("utf-8")
     except UnicodeDecodeError:
@@ -117,7 +124,8 @@ def _split_target(target: bytes) -> tuple[str, str]:
         scheme, separator, rest = text.partition("://")
         if not separator or scheme.lower() not in ("http", "https"):
             return text, ""  # `*` or an authority: nobody has such a path
-        text = "/" + rest.partition("/")[2]
+        headers["host"], _, rest = rest.partition("/")
+        text = f"/{rest}"
     path, _, query = text.partition("#")[0].partition("?")
     if "%" in path:
         try:
@@ -133,9 +141,24 @@ def _body_length(headers: dict[str, str]) -> int:
     text = headers.get("content-length")
     if text is None:
         return 0
-    if not (text.isascii() and text.isdigit()):
-        raise BadRequest(400, "Content-Length is no number")
+    if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
+        raise BadRequest(400, "Content-Length is no number that can be meant")
     return int(text)
+
+
+def _is_chunked(headers: dict[str, str], version: str) -> bool:
+    text = headers.get("transfer-encoding")
+    if text is None:
+        return False
+    if text.strip().lower() != "chunked" or version != "1.1":
+        raise BadRequest(400, "the only transfer coding is 'chunked', in HTTP/1.1")
+    return True
+
+
+def _wants_to_end(headers: dict[str, str]) -> bool:
+    """Asked of the header itself: httptools forgets it at the end of a request without a body."""
+    text = headers.get("connection")
+    return text is not None and "close" in [word.strip() for word in text.lower().split(",")]
 
 
 def _expectation(headers: dict[str, str]) -> bool:
