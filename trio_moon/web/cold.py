@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import select
 import socket
 import ssl
 from collections import deque
@@ -41,6 +42,8 @@ logger = logging.getLogger(f"{__name__}.lane")  # Quart has taken the module's o
 
 HANDSHAKE_TIMEOUT = 10.0
 FILE_CHUNK = 1 << 18
+HALF_CLOSED = 5.0
+"""A client that sends no more may wait so long for its answer."""
 
 
 class Cold:
@@ -78,6 +81,7 @@ class Cold:
                 return
         connection.deadline = math.inf
         connection.proven = True
+        connection.on_sweep = _watch(connection)
         try:
             await TCPServer(
                 ASGIWrapper(cast(Any, self._app)),
@@ -88,6 +92,24 @@ class Cold:
             )
         except* Exception as group:
             logger.info("a connection was ended: %r", _innermost(group))
+        finally:
+            connection.on_sweep = None
+
+
+def _watch(connection: Connection) -> Callable[[float], None]:
+    """What ends a connection whose client has left: Hypercorn doesn't read, and notices nothing, while it waits."""
+    poll = select.poll()
+    poll.register(connection.sock, select.POLLRDHUP)
+    left_at = math.inf
+
+    def look(now: float) -> None:
+        nonlocal left_at
+        for _, seen in poll.poll(0):
+            left_at = min(left_at, now)
+            if seen & ~select.POLLRDHUP or now - left_at > HALF_CLOSED:
+                connection.cut()
+
+    return look
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -22,6 +22,7 @@ class Conversation:
         framing: Callable[[bytes], bytes],
         nursery: trio.Nursery,
         most_waiting: int,
+        most_said: int,
     ) -> None:
         self._jsonrpc = jsonrpc
         self._caller = caller
@@ -29,6 +30,7 @@ class Conversation:
         self._framing = framing
         self._nursery = nursery
         self._most_waiting = most_waiting
+        self._most_said = most_said
         self._waiting = 0
         self._some_answered = trio.Event()
 
@@ -39,12 +41,20 @@ class Conversation:
         """
         outlet = self._outlet
         outlet.cork()
+        said = 0
         try:
             for message in messages:
                 place = len(outlet.corked)
                 outcome = self._jsonrpc.begin(message, self._caller)
                 if isinstance(outcome, bytes):
                     outlet.corked.insert(place, self._framing(outcome))  # before the news that the call itself caused
+                    said += len(outcome)
+                    if said > self._most_said:  # one read may hold a thousand short calls with long answers
+                        said = 0
+                        outlet.uncork()
+                        if outlet.crowded:
+                            await outlet.drained()
+                        outlet.cork()
                 elif outcome is not None:
                     self._waiting += 1
                     if isinstance(outcome, Promised):

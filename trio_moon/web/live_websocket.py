@@ -61,7 +61,13 @@ class LiveWebsocket:
         async with trio.open_nursery() as nursery:
             talk = _Talk(connection, nursery, self._sessions, caller)
             conversation = Conversation(
-                self._sessions.jsonrpc, caller, talk.outlet, frame_text, nursery, limits.waiting_calls
+                self._sessions.jsonrpc,
+                caller,
+                talk.outlet,
+                frame_text,
+                nursery,
+                limits.waiting_calls,
+                limits.waiting_answers,
             )
             session = self._sessions.begin(caller, talk.outlet, talk.take_leave)
             connection.on_sweep = talk.sweep

@@ -38,7 +38,7 @@ class UnixLane:
         async with trio.open_nursery() as nursery:
             outlet = Outlet(connection, frame_etx, nursery, limits, end)
             conversation = Conversation(
-                self._sessions.jsonrpc, caller, outlet, frame_etx, nursery, limits.waiting_calls
+                self._sessions.jsonrpc, caller, outlet, frame_etx, nursery, limits.waiting_calls, limits.waiting_answers
             )
             session = self._sessions.begin(caller, outlet, lambda in_good_order: connection.cut())
             try:
