@@ -30,7 +30,7 @@ class Conversation:
         self._framing = framing
         self._nursery = nursery
         self._most_waiting = most_waiting
-        self._most_said = most_said
+        self._most_said = most_said // 4
         self._waiting = 0
         self._some_answered = trio.Event()
 
