@@ -29,7 +29,7 @@ from trio_moon.rpc.caller import Session
 logger = logging.getLogger(__name__)
 
 RECONNECT_PAUSES = Pauses(first=0.1, longest=1.0)
-GREETING_TIMEOUT = 10.0
+GREETING_TIMEOUT = 3.0
 """Seconds in which Klipper must answer the first requests; after that the connection is tried anew."""
 STATE_POLL = Pauses(first=0.1, longest=1.0)
 """How often to ask for the state while Klipper is starting or stands in an error."""
