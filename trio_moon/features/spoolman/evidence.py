@@ -88,6 +88,7 @@ class Witness:
         explained = self._match(spool_id, used_mm - before, used_mm, at, "the websocket told of it", most)
         if seen is not None and abs(seen - before) <= _noise(used_mm):
             self._ledger.note_seen(spool_id, used_mm)  # it is the next change after what was read last
+            self._note_unexplained(spool_id, used_mm - before - explained)
         elif seen is not None and explained:
             self._ledger.note_seen(spool_id, seen + explained)  # the next reading need not explain it again
 
@@ -96,6 +97,7 @@ class Witness:
     def begin(self, intent: Intent) -> None:
         """A report begins; Spoolman has just shown `intent.before_mm`."""
         self._ledger.note_seen(intent.spool_id, intent.before_mm)
+        self._ledger.state.unexplained.pop(intent.spool_id, None)
         if self._connected:
             self._told.setdefault(intent.spool_id, intent.before_mm)
             self._told_since_begin.add(intent.spool_id)
@@ -108,7 +110,13 @@ class Witness:
         if self._connected:
             self._told.setdefault(spool_id, used_mm)
         if abs(used_mm - before) > _noise(used_mm):
-            self._match(spool_id, used_mm - before, used_mm, at, "read back")
+            explained = self._match(spool_id, used_mm - before, used_mm, at, "read back")
+            self._note_unexplained(spool_id, used_mm - before - explained)
+
+    def _note_unexplained(self, spool_id: int, mm: float) -> None:
+        if self._ledger.open_intent(spool_id) is not None:
+            known = self._ledger.state.unexplained
+            known[spool_id] = known.get(spool_id, 0.0) + mm
 
     def answered(self, intent: Intent, used_mm: float, at: float) -> None:
         """Spoolman answered our report, and shows this now."""
@@ -126,7 +134,7 @@ class Witness:
         if intent.id not in self._ledger.state.intents:
             return Verdict.APPLIED
         used_mm = self._seen[intent.spool_id]
-        change = used_mm - intent.before_mm
+        change = self._ledger.state.unexplained.get(intent.spool_id, 0.0)
         if abs(change) <= min(SAME_MM, abs(intent.used_mm) / 2):
             return Verdict.ABSENT
         if self._ledger.state.exact and intent.spool_id in self._told_since_begin:
@@ -137,7 +145,7 @@ class Witness:
     def guess(self, intent: Intent) -> Verdict:
         """The likelier of the two, when others write on the spool and we couldn't see each change."""
         used_mm = self._seen[intent.spool_id]
-        change = used_mm - intent.before_mm
+        change = self._ledger.state.unexplained.get(intent.spool_id, 0.0)
         error = abs(change - intent.used_mm)
         if self._ledger.state.exact and _noise(used_mm) < error < SIGNATURE_MM:
             return Verdict.ABSENT  # as long as ours, but not ours: another writer's

@@ -119,6 +119,8 @@ class LedgerState:
     """Those that are open or still watched for."""
     seen: dict[int, float] = field(default_factory=dict)
     """What Spoolman showed last as used of the spools of these intents, with every explained change taken in."""
+    unexplained: dict[int, float] = field(default_factory=dict)
+    """Changes of those spools since their last report began that are none of our amounts."""
     exact: bool = False
     """Whether a report of ours was seen to arrive in Spoolman to the last digit."""
     next_intent: int = 1
@@ -137,6 +139,7 @@ class LedgerState:
             pending=dict(self.pending),
             orphaned=dict(self.orphaned),
             intents=dict(self.intents),
+            unexplained=dict(self.unexplained),
             seen={spool_id: used_mm for spool_id, used_mm in self.seen.items() if spool_id in watched},
         )
 
@@ -172,6 +175,10 @@ class Ledger:
         if _sane(position_mm):
             self._rise(extruder, position_mm, math.inf)
             self.state.positions[extruder] = position_mm
+
+    def lacks(self, extruder: str, position_mm: float) -> bool:
+        """Whether the extruder has come farther than we know."""
+        return _sane(position_mm) and position_mm > self.state.marks.get(extruder, 0.0)
 
     def move(self, extruder: str, moves: Iterable[Move]) -> None:
         """The extruder made these moves. Those it is known to have made already change nothing."""

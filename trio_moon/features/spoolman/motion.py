@@ -13,10 +13,11 @@ from typing import Any, Protocol
 import trio
 
 from trio_moon.features.spoolman.ledger import Ledger, Moment, Move, Session
+from trio_moon.kit.periodic import periodic
 from trio_moon.kit.status_box import Status, StatusView
 from trio_moon.kit.topics import Topic
 from trio_moon.model.errors import KlippyRefused, PeerError
-from trio_moon.model.events import KlippyConnected, KlippyEvent, KlippyLost, KlippyReady, KlippyShutdown
+from trio_moon.model.events import ConsoleLine, KlippyConnected, KlippyEvent, KlippyLost, KlippyReady, KlippyShutdown
 
 logger = logging.getLogger(__name__)
 
@@ -24,12 +25,13 @@ QUERY_TIMEOUT = 1.0
 """A choice of spool doesn't wait longer for a silent Klipper."""
 SUBSCRIBE_TIMEOUT = 2.5
 E_AXIS = 3
-USUALLY_AHEAD = 2.0
-"""Seconds that commands run ahead of the printer."""
-NEWS_OF_STOP = 0.5
-"""Seconds in which we hear that the printer was stopped."""
-TOLD_WITHIN = USUALLY_AHEAD + 1.0
-"""Seconds within which commands are done and moves are told; what isn't then is asked for."""
+LOOK_EVERY = 1.0
+"""Seconds between looks at whether what was commanded has been done."""
+RESTART_TAKES = 1.0
+"""Klipper waits so long between its lives."""
+RETRACTION_MM = 10.0
+FAREWELL = "// Klipper state: Disconnect"
+"""What Klipper says on the console before it restarts."""
 ASK_AGAIN = 2.0
 """Seconds until a Klipper that didn't answer is asked again."""
 TOOLHEAD_FIELDS = ("extruder", "position", "print_time", "extra_axes")
@@ -51,6 +53,9 @@ class Klipper(Protocol):
 
     @property
     def events(self) -> Topic[KlippyEvent]: ...
+
+    @property
+    def console(self) -> Topic[ConsoleLine]: ...
 
     @property
     def state(self) -> str: ...
@@ -89,35 +94,47 @@ class FilamentMeter:
         self._wanted_source = source
         self._measuring = False
         self._source_open = False
-        self._began_anew = False
-        self._behind = trio.Event()
-        """More was commanded than was told ..."""
-        self._still_at = math.inf
-        """... and at this time (Trio's clock) it should have been told, unless still more is commanded."""
+        self._began_anew = self._said_farewell = False
+        self._promises: dict[str, Moment] = {}
+        """Where each extruder was commanded to go last; it has been there unless the printer was stopped."""
+        self._doubted: dict[str, Moment] = {}
+        self._lost_at = -math.inf
+        self._said_farewell = False
         self._listening: set[str] = set()
         self.source = "position" if source == "position" else "motion"
         self.extruder = "extruder"
         """The active one, as far as we know."""
-        printer.need({"toolhead": frozenset(TOOLHEAD_FIELDS)})
+        printer.need({"toolhead": frozenset(TOOLHEAD_FIELDS), "motion_report": frozenset({"trapq"})})
         printer.mirror.observe(self._on_status)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Follow Klipper's lives until cancelled."""
+        """Measure until cancelled."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._keep_up)
-            while True:
-                with self._printer.events.subscribe() as news:
-                    task_status.started()
-                    task_status = trio.TASK_STATUS_IGNORED
-                    self._source_open = False
-                    self._begin_measuring()
-                    with suppress(trio.EndOfChannel):
-                        while True:
-                            if self._measuring and not self._source_open:
-                                await self._open_source()
-                            pause = ASK_AGAIN if self._measuring and not self._source_open else math.inf
-                            with trio.move_on_after(pause):
-                                self._follow(await news.receive())
+            await nursery.start(self._follow_klipper)
+            nursery.start_soon(periodic, LOOK_EVERY, self._look_at_promises)
+            nursery.start_soon(self._hear_farewells)
+            task_status.started()
+
+    async def _follow_klipper(self, *, task_status: trio.TaskStatus[None]) -> None:
+        while True:
+            with self._printer.events.subscribe() as news:
+                task_status.started()
+                task_status = trio.TASK_STATUS_IGNORED
+                self._source_open = False
+                self._begin_measuring()
+                with suppress(trio.EndOfChannel):
+                    while True:
+                        if self._measuring and not self._source_open:
+                            await self._open_source()
+                        pause = ASK_AGAIN if self._measuring and not self._source_open else math.inf
+                        with trio.move_on_after(pause):
+                            self._follow(await news.receive())
+
+    async def _hear_farewells(self) -> None:
+        while True:
+            with self._printer.console.subscribe() as lines:
+                async for line in lines:
+                    self._said_farewell = self._said_farewell or line.message == FAREWELL
 
     def _follow(self, event: KlippyEvent) -> None:
         match event:
@@ -128,6 +145,7 @@ class FilamentMeter:
                 self._begin_measuring()
             case KlippyLost():
                 self._measuring = self._source_open = False
+                self._lost_at = trio.current_time()
 
     def _begin_measuring(self) -> None:
         """Klipper has told where it stands: is this the life we know?"""
@@ -157,7 +175,7 @@ class FilamentMeter:
         if state.session is None:
             self._ledger.begin_session(session, complete=self._began_anew or not (moment and moment.position_mm > 0))
             self._on_session()
-        elif self._began_anew or _differ(state.session, session) or (moment and moment.print_time < state.print_time):
+        elif self._began_anew or self._said_farewell or self._is_another(state.session, session, moment):
             logger.info("Klipper began anew: its extruders count from 0")
             self._ledger.begin_session(session, complete=True)
             self._on_session()
@@ -165,11 +183,26 @@ class FilamentMeter:
             state.session = session
             self._ledger.dirty = True
         self._began_anew = False
+        self._promises.clear()
         if moment is not None:
+            self._promises[moment.extruder] = moment
             if first or self.source == "position":
                 self._ledger.observe(moment.extruder, moment.position_mm)
             self._ledger.pass_time(moment.print_time)
             self._activate(moment.extruder)
+
+    def _is_another(self, known: Session, session: Session, moment: Moment | None) -> bool:
+        """Whether these are two lives of Klipper; what isn't known of one of them proves nothing."""
+        if known.process_id and session.process_id and known.process_id != session.process_id:
+            return True
+        if moment is not None and moment.print_time < self._ledger.state.print_time:
+            return True
+        if not known.socket or not session.socket or known.socket == session.socket:
+            return False
+        # another file: another life, unless somebody between us and Klipper has just made it anew
+        last = self._ledger.state.positions.get(moment.extruder, 0.0) if moment else math.inf
+        goes_on = moment is not None and moment.position_mm >= last - RETRACTION_MM
+        return not goes_on or trio.current_time() - self._lost_at > RESTART_TAKES
 
     def _socket_identity(self) -> str:
         try:
@@ -185,10 +218,9 @@ class FilamentMeter:
             return
         try:
             with trio.move_on_after(SUBSCRIBE_TIMEOUT):
-                for name in await self._extruders():
+                for name in self._extruders():
                     await self._listen_to(name)
                 await self._catch_up()
-                self._expect_moves()
                 self.source, self._source_open = "motion", True
         except KlippyRefused as error:
             if self._wanted_source == "motion":
@@ -198,53 +230,38 @@ class FilamentMeter:
         except PeerError as error:
             logger.info("Klipper doesn't tell its moves yet: %s", error)
 
-    async def _keep_up(self) -> None:
-        """Moves that were told to nobody, or not yet, show in where the printer stands when it has come to rest."""
-        while True:
-            await self._behind.wait()
-            while trio.current_time() < self._still_at:  # noqa: ASYNC110 - it moves on while something moves
-                await trio.sleep_until(self._still_at)
-            self._behind = trio.Event()
-            if self._source_open and self.source == "motion":
-                asked = False
-                with trio.move_on_after(SUBSCRIBE_TIMEOUT), suppress(PeerError):
-                    await self._catch_up()
-                    asked = True
-                if not asked:
-                    self._expect_moves()  # Klipper is slow to answer: once more
-
-    def _expect_moves(self) -> None:
-        self._still_at = trio.current_time() + TOLD_WITHIN
-        self._behind.set()
-
-    async def _catch_up(self) -> None:
-        """Count what the printer has surely done: not what it was commanded to do before somebody stopped it."""
-        objects = {"toolhead": [*TOOLHEAD_FIELDS, "estimated_print_time"], "motion_report": ["live_position"]}
+    async def _catch_up(self) -> Status:
+        """Count where the printer is now: moves were perhaps told to nobody, between two connections."""
+        objects = {"toolhead": None, "motion_report": ["live_position"], "webhooks": ["state"]}
         status, _ = await self._printer.query(objects)
-        toolhead = status.get("toolhead", {})
-        live = _moment(
-            {**toolhead, "position": status.get("motion_report", {}).get("live_position"), "extra_axes": None}
-        )
-        if live is not None:
-            self._ledger.observe(live.extruder, live.position_mm)
-        moment, now = _moment(toolhead), toolhead.get("estimated_print_time")
-        if moment is None or self._printer.state != "ready":
-            return
-        if isinstance(now, (int, float)) and now > 0:
-            done = now - moment.print_time > NEWS_OF_STOP
-        else:
-            done = self._still_at <= trio.current_time()  # a host that writes to a file has no clock
-        if done:
+        live = {"position": status.get("motion_report", {}).get("live_position"), "extra_axes": None}
+        moment = _moment({**status.get("toolhead", {}), **live})
+        if moment is not None:
             self._ledger.observe(moment.extruder, moment.position_mm)
-        elif self._is_behind(moment):
-            self._expect_moves()
+        return status
 
-    def _is_behind(self, moment: Moment) -> bool:
-        return moment.position_mm > self._ledger.state.marks.get(moment.extruder, 0.0)
+    async def _look_at_promises(self) -> None:
+        """Moves are told late, and those around a lost connection never: what was commanded and done counts too."""
+        lacking = {name: m for name, m in self._promises.items() if self._ledger.lacks(name, m.position_mm)}
+        doubted, self._doubted = self._doubted, lacking
+        if not lacking or not self._source_open or self.source == "position":
+            return
+        with trio.move_on_after(QUERY_TIMEOUT), suppress(PeerError):
+            status = await self._catch_up()
+            done: Any = status.get("toolhead", {}).get("estimated_print_time")
+            stopped = status.get("webhooks", {}).get("state") != "ready"
+            for name, moment in lacking.items():
+                still = doubted.get(name) == moment
+                if self._promises.get(name) is not moment:
+                    continue  # it went on, or Klipper began anew while we asked
+                if stopped and still:
+                    del self._promises[name]  # what wasn't done by now never will be
+                # a Klipper without hardware has no clock and shows 0: what stays so for a while is done
+                elif not stopped and (done >= moment.print_time if _is_clock(done) else still):
+                    self._ledger.observe(name, moment.position_mm)
 
-    async def _extruders(self) -> list[str]:
-        status, _ = await self._printer.query({"motion_report": ["trapq"]})
-        told = status.get("motion_report", {}).get("trapq")
+    def _extruders(self) -> list[str]:
+        told = self._printer.mirror.get("motion_report").get("trapq")
         names = [name for name in told if isinstance(name, str)] if isinstance(told, (list, tuple)) else []
         return [name for name in names if name != "toolhead"] or ["extruder"]
 
@@ -266,13 +283,12 @@ class FilamentMeter:
     def _on_status(self, changes: StatusView, eventtime: float) -> None:
         if "toolhead" not in changes or not self._measuring:
             return
-        toolhead = self._printer.mirror.get("toolhead")
         if self.source == "position":
             self._observe_position()
-        elif not changes["toolhead"].keys().isdisjoint(("position", "print_time")):
-            moment = _moment(toolhead)
-            if moment is not None and self._is_behind(moment):
-                self._expect_moves()
+        toolhead = self._printer.mirror.get("toolhead")
+        moment = _moment(toolhead)
+        if moment is not None:
+            self._promises[moment.extruder] = moment
         extruder = toolhead.get("extruder")
         if isinstance(extruder, str) and extruder:
             self._activate(extruder)
@@ -291,12 +307,6 @@ class FilamentMeter:
             self._on_extruder()
 
 
-def _differ(one: Session, other: Session) -> bool:
-    """Whether these are surely two lives of Klipper; what isn't known of one of them proves nothing."""
-    pairs = ((one.process_id, other.process_id), (one.socket, other.socket))
-    return any(a and b and a != b for a, b in pairs)
-
-
 def _moment(toolhead: Mapping[str, Any]) -> Moment | None:
     """The position that is the active extruder's; None when the fields don't make sense."""
     position, extruder, print_time = toolhead.get("position"), toolhead.get("extruder"), toolhead.get("print_time")
@@ -311,6 +321,10 @@ def _moment(toolhead: Mapping[str, Any]) -> Moment | None:
         return Moment(float(time), extruder, float(e))
     except OverflowError:
         return None
+
+
+def _is_clock(value: object) -> bool:
+    return isinstance(value, (int, float)) and value > 0
 
 
 def _parse_move(row: Any) -> Move | None:
