@@ -36,10 +36,6 @@ class PrinterMirror:
         """The fields of one object; {} when Klipper has told nothing of it. Not to be changed."""
         return self._state.get(name, {})
 
-    def names(self) -> list[str]:
-        """The objects that we know something of."""
-        return list(self._state)
-
     def observe(self, observer: Observer) -> None:
         """Call `observer` for every update from now on, as long as the program runs."""
         self._observers.append(observer)

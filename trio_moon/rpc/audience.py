@@ -30,10 +30,6 @@ class Audience:
         """The connection has ended."""
         self._sessions.pop(session.connection_id, None)
 
-    def find(self, connection_id: int) -> Session | None:
-        """The session with this id, if it is still connected."""
-        return self._sessions.get(connection_id)
-
     def announce(self, method: str, *params: object) -> None:
         """Send one notification (`notify_…`) to everybody; encoded once, never waits."""
         if self._sessions:
