@@ -65,7 +65,7 @@ class SpoolmanClient:
     """Requests to one Spoolman."""
 
     def __init__(self, settings: SpoolmanSettings) -> None:
-        self._peer = HttpPeer(settings.url, settings.headers, ssl_context(settings))
+        self.peer = HttpPeer(settings.url, settings.headers, ssl_context(settings))
 
     async def read_spool(self, spool_id: int) -> Spool | Missing | Away:
         """The spool as Spoolman shows it now."""
@@ -110,12 +110,12 @@ class SpoolmanClient:
 
     async def request(self, method: str, path: str, query: str | None, body: bytes | None) -> Answer:
         """Any request below `/api`; raises NeverSent or NoAnswer."""
-        return await self._peer.ask(
+        return await self.peer.ask(
             method, f"/api{path}", query=query, body=body, deadline=PROXY_TIMEOUT, limit=MAX_PROXY_ANSWER_BYTES
         )
 
     async def _send(self, method: str, path: str, *, deadline: float, body: bytes | None = None) -> Answer:
-        return await self._peer.ask(method, f"/api{path}", body=body, deadline=deadline, limit=MAX_ANSWER_BYTES)
+        return await self.peer.ask(method, f"/api{path}", body=body, deadline=deadline, limit=MAX_ANSWER_BYTES)
 
 
 def ssl_context(settings: SpoolmanSettings) -> ssl.SSLContext | None:

@@ -106,7 +106,7 @@ class HttpPeer:
         try:
             with trio.fail_after(deadline):
                 async with self._free:
-                    stream = await self._connect()
+                    stream = await self.connect()
                     connected = True
                     try:
                         return await _converse(stream, request, body or b"", limit)
@@ -123,6 +123,15 @@ class HttpPeer:
         target = _quoted(self._path + path)
         return target + b"?" + _quoted(query) if query else target
 
+    @property
+    def host(self) -> str:
+        """What requests say in their Host header."""
+        return self._headers["host"]
+
+    def target(self, path: str) -> str:
+        """The path of a request below this server's own path."""
+        return self._target(path, None).decode()
+
     def _headers_for(self, method: str, body: bytes | None) -> list[tuple[bytes, bytes]]:
         headers = dict(self._headers)
         if body is not None:
@@ -131,7 +140,8 @@ class HttpPeer:
             headers["content-length"] = str(len(body or b""))
         return [(name.encode(), value.encode()) for name, value in headers.items()]
 
-    async def _connect(self) -> trio.abc.Stream:
+    async def connect(self) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
+        """A new connection, which the caller closes; raises NeverSent."""
         try:
             with trio.fail_after(CONNECT_TIMEOUT):
                 wire = await trio.open_tcp_stream(self._host, self._port)

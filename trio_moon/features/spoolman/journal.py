@@ -113,7 +113,7 @@ class Journal:
         if row is None:
             return LedgerState()
         try:
-            return msgspec.convert(decode(bytes(row[0])), LedgerState, strict=False)
+            return msgspec.convert(decode(row[0]), LedgerState, strict=False)
         except (NotJson, msgspec.ValidationError, TypeError) as error:
             aside = f"{STATE}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
             rename = "UPDATE spoolman_state SET name = ? WHERE name = ?"

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 import trio
-from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, open_websocket_url
+from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, wrap_client_stream
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-from trio_moon.features.spoolman.client import ssl_context
-from trio_moon.features.spoolman.settings import SpoolmanSettings
+from trio_moon.features.spoolman.exchange import HttpPeer, NeverSent
 from trio_moon.features.spoolman.spool import Spool
 from trio_moon.kit.connect import LinkState, Pauses, PeerLost, keep_connected
 from trio_moon.kit.json_codec import NotJson, decode
 
 logger = logging.getLogger(__name__)
 
-CONNECT_TIMEOUT = 5.0
-DISCONNECT_TIMEOUT = 2.0
+HANDSHAKE_TIMEOUT = 5.0
+FAREWELL_TIMEOUT = 0.3
 PING_EVERY = 5.0
 PONG_TIMEOUT = 5.0
 """A link on which no answer to our ping comes in this time is dead, whatever TCP says."""
@@ -43,18 +43,14 @@ class Listener(Protocol):
 class LiveLink:
     """Stays connected to Spoolman for ever."""
 
-    def __init__(self, settings: SpoolmanSettings, listener: Listener, is_up: Callable[[], Awaitable[bool]]) -> None:
-        self._url = settings.websocket_url
-        self._headers = [(name.encode(), value.encode()) for name, value in settings.headers.items()]
-        self._ssl = ssl_context(settings)
+    def __init__(
+        self, peer: HttpPeer, headers: Mapping[str, str], listener: Listener, is_up: Callable[[], Awaitable[bool]]
+    ) -> None:
+        self._peer = peer
+        self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
         self._listener = listener
         self._is_up = is_up
-        self._hurry = trio.Event()
         self.state = LinkState()
-
-    def hurry(self) -> None:
-        """Spoolman has just answered somebody: try again now."""
-        self._hurry.set()
 
     async def run(self) -> None:
         """Connect, listen, and connect again."""
@@ -63,38 +59,25 @@ class LiveLink:
         )
 
     async def _comes_back(self) -> None:
-        """Ends when Spoolman was down and is up again, or when somebody says so."""
-        self._hurry = trio.Event()
+        """Ends when Spoolman was down and is up again."""
         was_down = False
-        while not self._hurry.is_set():
-            up = await self._is_up()
-            if up and was_down:
-                return
+        while not ((up := await self._is_up()) and was_down):
             was_down = was_down or not up
-            with trio.move_on_after(KNOCK_EVERY):
-                await self._hurry.wait()
+            await trio.sleep(KNOCK_EVERY)
 
     async def _session(self, connected: Callable[[], None]) -> None:
-        reason, told = "the connection ended", False
+        reason = "the connection ended"
         try:
-            async with open_websocket_url(
-                self._url,
-                self._ssl,
-                extra_headers=self._headers,
-                connect_timeout=CONNECT_TIMEOUT,
-                disconnect_timeout=DISCONNECT_TIMEOUT,
-            ) as socket:
-                connected()
-                told = True
-                self._listener.spoolman_connected()
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(_heartbeat, socket)
-                    while True:
-                        self._handle(await socket.get_message())
+            stream = await self._peer.connect()
+        except NeverSent as error:
+            raise PeerLost(str(error)) from error
+        try:
+            await self._converse(stream, connected)
         except* (
             OSError,
             trio.TooSlowError,
             trio.BrokenResourceError,
+            trio.ClosedResourceError,
             HandshakeError,
             ConnectionClosed,
             LocalProtocolError,
@@ -102,10 +85,29 @@ class LiveLink:
         ) as errors:
             reason = _describe(errors)
         finally:
-            self.state.connected = False
-            if told:
+            if self.state.connected:
+                self.state.connected = False
                 self._listener.spoolman_lost(reason)
+            await trio.aclose_forcefully(stream)  # trio-websocket leaves it open when the other side ends first
         raise PeerLost(reason)
+
+    async def _converse(
+        self, stream: trio.SocketStream | trio.SSLStream[trio.SocketStream], connected: Callable[[], None]
+    ) -> None:
+        target = self._peer.target("/api/v1/spool")
+        with trio.fail_after(HANDSHAKE_TIMEOUT) as handshake:
+            async with trio.open_nursery() as nursery:
+                socket = await wrap_client_stream(nursery, stream, self._peer.host, target, extra_headers=self._headers)
+                handshake.deadline = math.inf
+                connected()
+                self._listener.spoolman_connected()
+                nursery.start_soon(_heartbeat, socket)
+                try:
+                    while True:
+                        self._handle(await socket.get_message())
+                finally:
+                    with trio.move_on_after(FAREWELL_TIMEOUT, shield=True):
+                        await socket.aclose(1001)
 
     def _handle(self, message: str | bytes) -> None:
         try:

@@ -95,7 +95,7 @@ class Spoolman:
             on_spool=self._put_on_shelf,
             on_gone=self._spool_is_gone,
         )
-        self._live = LiveLink(settings, self, self._spoolman_is_up)
+        self._live = LiveLink(self.client.peer, settings.headers, self, self.client.is_healthy)
         self.meter = FilamentMeter(
             printer,
             self.ledger,
@@ -293,9 +293,6 @@ class Spoolman:
             elif told and self.connected:
                 told = False
                 self.alerts.publish(SpoolmanAlert("spoolman_back", "Spoolman is back; kept usage is reported."))
-
-    async def _spoolman_is_up(self) -> bool:
-        return await self.client.is_healthy()
 
     # --- the shelf
 

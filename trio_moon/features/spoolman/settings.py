@@ -41,11 +41,6 @@ class SpoolmanSettings:
     low_filament_action: frozenset[str] = frozenset({"notify"})
     spool_macro: str | None = None
 
-    @property
-    def websocket_url(self) -> str:
-        """The address of Spoolman's news about spools."""
-        return "ws" + self.url.removeprefix("http") + "/api/v1/spool"
-
     @classmethod
     def from_section(cls, section: Section) -> SpoolmanSettings:
         """Raises ConfigError for what can't be used; the room then stays closed."""
