@@ -89,13 +89,17 @@ class Call:
         if size > (limits.body_bytes if self.caller.authorized else limits.unknown_body_bytes):
             raise TooLarge(f"a body of {size} bytes is too big for this call")
 
+    def check_upload(self, size: int) -> None:
+        """Raise TooLarge if an upload may not be so big."""
+        limit = self._answers.max_upload_size
+        if size > limit:
+            raise TooLarge(f"an upload may have {limit // (1 << 20)} MiB (max_upload_size)")
+
     def receive(self, size: int | None) -> Incoming:
         """Open the place where the upload goes. Raises what the client should be told."""
         assert self._method is not None
         assert self._method.endpoint.upload is not None
-        limit = self._answers.max_upload_size
-        if size is not None and size > limit:
-            raise TooLarge(f"an upload may have {limit // (1 << 20)} MiB (max_upload_size)")
+        self.check_upload(size or 0)
         return self._method.endpoint.upload(self.caller, size)
 
     def refusal(self, error: Exception) -> Answer:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from trio_moon.model.errors import TooMany
 
 FREE = 64 * 1024
@@ -26,15 +23,3 @@ class Budget:
     def give(self, size: int) -> None:
         """Give back what was taken."""
         self._left += size
-
-    @contextmanager
-    def held(self, size: int) -> Iterator[None]:
-        """Reserve for the length of a block; small sizes are free."""
-        if size <= FREE:
-            yield
-            return
-        self.take(size)
-        try:
-            yield
-        finally:
-            self.give(size)

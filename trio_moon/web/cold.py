@@ -235,8 +235,7 @@ class _Served:
             reader = MultipartReader(call.head.headers["content-type"], incoming)
 
             async def feed(data: bytes, size: int) -> None:
-                if size > self._answers.max_upload_size:
-                    raise TooLarge("the upload is above max_upload_size")
+                call.check_upload(size)
                 await trio.to_thread.run_sync(reader.feed, data, limiter=self._uploads)
 
             await self._read_body(feed)

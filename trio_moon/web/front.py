@@ -26,7 +26,6 @@ from trio_moon.web.door import Door, Serve, open_tcp, open_unix, tls_context
 from trio_moon.web.live_http import LiveHttp
 from trio_moon.web.live_websocket import LiveWebsocket
 from trio_moon.web.pages import Pages
-from trio_moon.web.request_parser import ParsedHead
 from trio_moon.web.sessions import SessionEnded, Sessions
 from trio_moon.web.settings import FrontSettings
 from trio_moon.web.unix_lane import UnixLane
@@ -90,7 +89,6 @@ class Front:
             budget=budget,
             uploads=Uploads(limits),
             websocket=self._websocket.serve,
-            cold=self._hand_over,
             prefix=settings.route_prefix,
         )
         self._cold: Cold | None = None
@@ -166,10 +164,6 @@ class Front:
         if tls is not None or not self._settings.live_lanes:
             return partial(self._serve_cold, tls=tls)
         return self._http.serve
-
-    async def _hand_over(self, connection: Connection, parsed: ParsedHead, data: bytes) -> None:
-        connection.unread(data)
-        await self._serve_cold(connection, tls=None)
 
     async def _serve_cold(self, connection: Connection, *, tls: ssl.SSLContext | None) -> None:
         if self._cold is None:

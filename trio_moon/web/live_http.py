@@ -12,9 +12,11 @@ from http import HTTPStatus
 
 import trio
 
-from trio_moon.model.errors import RequestError
+from trio_moon.model.errors import RequestError, TooLarge
 from trio_moon.rpc.caller import Transport
 from trio_moon.web.answers import Answer, Answers, Call, error_answer
+from trio_moon.web.body_framing import body_of
+from trio_moon.web.body_reader import SHORT, read_whole, skip
 from trio_moon.web.budget import Budget
 from trio_moon.web.connection import Connection, Gone
 from trio_moon.web.request_parser import BadRequest, ParsedHead, parse_head
@@ -22,8 +24,7 @@ from trio_moon.web.settings import Limits
 from trio_moon.web.uploads import Uploads
 
 READ_SIZE = 16384
-SHORT = 64 * 1024
-"""A refused body of this size is read and thrown away, so that the connection can go on."""
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 BURST = 32
 """So many pipelined answers, then the others get their turn."""
 
@@ -42,14 +43,12 @@ class LiveHttp:
         budget: Budget,
         uploads: Uploads,
         websocket: Lane,
-        cold: Lane,
         prefix: str = "",
     ) -> None:
         self._answers = answers
         self._limits = limits
         self._uploads = uploads
         self._websocket = websocket
-        self._cold = cold
         self._prefix = prefix
         self.budget = budget
         self._downloads = trio.CapacityLimiter(limits.downloads)
@@ -105,12 +104,10 @@ class _Exchange:
         while True:
             try:
                 parsed, size = await self._next_head()
+                if parsed is None or not await self._serve_one(parsed, size):
+                    return
             except BadRequest as error:
                 await self._last_answer(error_answer(error.status, error.message))
-                return
-            if parsed is None:
-                return
-            if not await self._serve_one(parsed, size):
                 return
             if len(self._out) >= BURST:
                 await self._flush()
@@ -158,23 +155,17 @@ class _Exchange:
             await self._flush()
             await self._lane._websocket(connection, parsed, self._take_all())
             return False
-        if parsed.chunked:
-            await self._flush()
-            await self._lane._cold(connection, parsed, self._take_all())
-            return False
         call = self._answers.open(parsed.head)
         if isinstance(call, Answer):
-            self._buffer = self._buffer[size:]
-            return await self._answer_early(parsed, call)
+            return await self._answer_early(parsed, size, call)
         if call.is_upload:
-            self._buffer = self._buffer[size:]
-            return await self._upload(parsed, call)
-        if parsed.body_length:
+            return await self._upload(parsed, size, call)
+        if parsed.body_length or parsed.chunked:
             try:
-                body = await self._body(parsed, call, size)
+                body = await self._body(parsed, size, call)
             except RequestError as error:
-                self._buffer = self._buffer[size:]
-                return await self._answer_early(parsed, call.refusal(error))
+                parsed.keep_alive = False
+                return await self._give(parsed, call.refusal(error))
         else:
             body, self._buffer = b"", self._buffer[size:]
         outcome = call.begin(body)
@@ -189,53 +180,55 @@ class _Exchange:
                 connection.waiting_since = math.inf
         return await self._give(parsed, answer)
 
-    async def _body(self, parsed: ParsedHead, call: Call, size: int) -> bytes:
-        """The body behind a head of `size` bytes. Raises TooLarge or TooMany, and Gone."""
+    async def _body(self, parsed: ParsedHead, size: int, call: Call) -> bytes:
+        """The body behind a head of `size` bytes. Raises TooLarge, TooMany, BadRequest and Gone."""
         call.check_size(parsed.body_length, self._limits)
-        end = size + parsed.body_length
-        if len(self._buffer) < end:
+        begun, self._buffer = self._buffer[size:], b""
+        body = body_of(parsed)
+        if len(begun) < parsed.body_length or parsed.chunked:
             if parsed.expects_continue:
-                self._out.append(b"HTTP/1.1 100 Continue\r\n\r\n")
+                self._out.append(CONTINUE)
             await self._flush()
-            with self._lane.budget.held(parsed.body_length):
-                await self._fill(end)
-        body, self._buffer = self._buffer[size:end], self._buffer[end:]
-        return body
+            self._connection.last_words = _TOO_SLOW
+        data = await read_whole(self._connection, body, begun, call, self._limits, self._lane.budget)
+        self._connection.last_words = b""
+        self._buffer = body.rest
+        return data
 
-    async def _fill(self, end: int) -> None:
-        """Read until the buffer holds `end` bytes, as long as they come at a decent pace."""
-        connection, limits = self._connection, self._limits
-        started = trio.current_time()
-        connection.last_words = _TOO_SLOW
-        parts, have = [self._buffer], len(self._buffer)
-        while have < end:
-            connection.deadline = started + limits.no_progress + have / limits.slowest_body
-            data = await connection.receive()
-            if not data:
-                raise Gone("in the middle of a body")
-            parts.append(data)
-            have += len(data)
-        self._buffer = b"".join(parts)
-        connection.deadline, connection.last_words = math.inf, b""
-
-    async def _answer_early(self, parsed: ParsedHead, answer: Answer) -> bool:
-        """Answer before the body was read: skip a short one, else close after the answer."""
-        length = parsed.body_length
-        if length > len(self._buffer) and (length > SHORT or parsed.expects_continue):
+    async def _answer_early(self, parsed: ParsedHead, size: int, answer: Answer) -> bool:
+        """Answer before the body was read, and skip it if it is short; else close."""
+        begun, self._buffer = self._buffer[size:], b""
+        body = body_of(parsed)
+        try:
+            body.feed(begun)
+            if not body.ended and (body.announced > SHORT or parsed.expects_continue):
+                parsed.keep_alive = False
+        except BadRequest:
             parsed.keep_alive = False
-        else:
-            await self._fill(length)
-            self._buffer = self._buffer[length:]
-        return await self._give(parsed, answer)
+        if not await self._give(parsed, answer):
+            return False
+        if not body.ended:
+            await self._flush()
+            try:
+                await skip(self._connection, body, self._limits)
+            except (TooLarge, BadRequest):
+                await self._connection.linger()
+                return False
+        self._buffer = body.rest
+        return True
 
-    async def _upload(self, parsed: ParsedHead, call: Call) -> bool:
+    async def _upload(self, parsed: ParsedHead, size: int, call: Call) -> bool:
+        begun, self._buffer = self._buffer[size:], b""
         await self._flush()
         connection = self._connection
         if parsed.expects_continue:
-            await connection.send(b"HTTP/1.1 100 Continue\r\n\r\n", self._limits.no_progress)
-        begun, self._buffer = self._buffer[: parsed.body_length], self._buffer[parsed.body_length :]
-        answer, complete = await self._lane._uploads.receive(connection, call, begun, parsed.body_length)
+            await connection.send(CONTINUE, self._limits.no_progress)
+        body = body_of(parsed)
+        connection.last_words = _TOO_SLOW
+        answer, complete = await self._lane._uploads.receive(connection, call, body, begun)
+        connection.last_words = b""
         parsed.keep_alive = parsed.keep_alive and complete
+        self._buffer = body.rest
         return await self._give(parsed, answer)
 
     async def _give(self, parsed: ParsedHead, answer: Answer) -> bool:

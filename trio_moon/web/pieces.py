@@ -30,6 +30,12 @@ class Pieces:
             self._taken += FREE
         self._parts.append(piece)
 
+    def expect(self, size: int) -> None:
+        """Reserve for so many bytes at once. Raises TooMany."""
+        if size > FREE:
+            self._budget.take(size)
+            self._taken += size
+
     def take(self) -> bytes | str:
         """The whole message; the next one begins."""
         text = bool(self._parts) and isinstance(self._parts[0], str)

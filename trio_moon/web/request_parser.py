@@ -88,6 +88,8 @@ def parse_head(data: bytes, peer: str | None, *, max_lines: int, strip: str | No
     if collector.lines > max_lines:
         raise BadRequest(431, f"more than {max_lines} header lines")
     headers = collector.headers
+    if "transfer-encoding" in headers and "content-length" in headers:
+        raise BadRequest(400, "a body has a Content-Length or a Transfer-Encoding, not both")
     version = parser.get_http_version()
     if version not in ("1.1", "1.0"):
         raise BadRequest(400, "HTTP/1.1 is spoken here")
