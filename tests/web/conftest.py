@@ -1,4 +1,4 @@
-"""Fixtures: a front on the live lanes, one that hands everything to Quart-Trio, and one client."""
+"""Fixtures: a front on the live lanes, with and without TLS, one that hands everything to Quart-Trio, and a client."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.web.world import QUICK, HttpClient, Running, open_front
-from trio_moon.web.settings import FrontSettings
+from tests.web.world import CERTIFICATES, QUICK, HttpClient, Running, open_front
+from trio_moon.web.settings import FrontSettings, find_certificate
 
 
 @pytest.fixture
@@ -17,10 +17,24 @@ async def live(tmp_path: Path) -> AsyncIterator[Running]:
         yield running
 
 
-@pytest.fixture(params=["live", "cold"])
+def secure_settings() -> FrontSettings:
+    certificate, private_key = find_certificate(CERTIFICATES)
+    return FrontSettings(certificate=certificate, private_key=private_key, limits=QUICK)
+
+
+@pytest.fixture
+async def tls(tmp_path: Path) -> AsyncIterator[Running]:
+    async with open_front(tmp_path, secure_settings()) as running:
+        running.secure = True
+        yield running
+
+
+@pytest.fixture(params=["live", "tls", "cold"])
 async def front(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Running]:
     """The same promises hold on every lane."""
-    async with open_front(tmp_path, FrontSettings(live_lanes=request.param == "live", limits=QUICK)) as running:
+    plain = FrontSettings(live_lanes=request.param == "live", limits=QUICK)
+    async with open_front(tmp_path, secure_settings() if request.param == "tls" else plain) as running:
+        running.secure = request.param == "tls"
         yield running
 
 

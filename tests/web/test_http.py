@@ -150,7 +150,7 @@ async def test_an_upload_arrives_whole(front: Running, http: HttpClient) -> None
     reply = await http.ask("POST", "/server/files/upload", body, content_type=content_type)
     assert reply.status == 201
     assert reply.json() == {"fields": {"root": "gcodes", "print": "true"}, "sizes": {"bä.gcode": len(data)}}
-    assert reply.headers["location"] == "http://127.0.0.1/server/files/x"
+    assert reply.headers["location"] in ("http://127.0.0.1/server/files/x", "https://127.0.0.1/server/files/x")
     assert front.world.uploads[0].files["bä.gcode"] == data
     assert front.world.uploads[0].abandoned == 0
     assert (await http.ask("GET", "/server/info")).status == 200

@@ -24,6 +24,7 @@ IMPATIENT = Limits(
     head_time=0.5,
     keep_alive=0.5,
     no_progress=0.5,
+    half_closed=1.0,
     ping_after=0.3,
     dead_after=1.0,
     unknown_session=0.5,
@@ -149,13 +150,27 @@ async def test_bodies_that_are_still_coming_share_a_budget(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-async def test_who_leaves_while_waiting_is_not_waited_for(live: Running) -> None:
-    http = HttpClient(await live.connect())
+async def test_who_leaves_while_waiting_is_not_waited_for_long(impatient: Running) -> None:
+    http = HttpClient(await impatient.connect())
     await http.send(b"GET /server/hang HTTP/1.1\r\nHost: x\r\n\r\n")
-    await live.world.hanging.wait()
+    await impatient.world.hanging.wait()
     await http.stream.aclose()
     with trio.fail_after(8):
-        await live.world.cancelled.wait()
+        await impatient.world.cancelled.wait()
+
+
+@pytest.mark.slow
+async def test_who_only_sends_no_more_is_waited_for(tmp_path: Path) -> None:
+    limits = replace(IMPATIENT, half_closed=60.0)
+    async with open_front(tmp_path, FrontSettings(limits=limits)) as front:
+        stream = await front.connect_tcp(front.port)
+        await stream.send_all(b"GET /server/hang HTTP/1.1\r\nHost: x\r\n\r\n")
+        await stream.send_eof()
+        await front.world.hanging.wait()
+        await trio.sleep(2.5)
+        assert not front.world.cancelled.is_set()
+        front.world.go_on.set()
+        assert (await HttpClient(stream).reply()).status == 200
 
 
 async def test_idle_connections_make_room_for_new_ones(tmp_path: Path) -> None:

@@ -1,58 +1,41 @@
-"""TLS and HTTP/2, served by Quart-Trio: the same answers, and the same containment."""
+"""TLS and HTTP/2: the same answers, and the same containment."""
 
 from __future__ import annotations
 
 import json
+import os
 import ssl
-from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
-import pytest
 import trio
 
-from tests.web.world import QUICK, UPGRADE, HttpClient, Running, WsClient, multipart, open_front
+from tests.web.test_limits import IMPATIENT, said_at_the_end
+from tests.web.world import CERTIFICATES, UPGRADE, HttpClient, Running, WsClient, client_context, multipart, open_front
 from trio_moon.web.settings import FrontSettings, find_certificate
 
-CERTIFICATES = Path(__file__).parent / "certificates"
+
+async def connect(tls: Running) -> HttpClient:
+    return HttpClient(await tls.connect())
 
 
-@pytest.fixture
-async def front(tmp_path: Path) -> AsyncIterator[Running]:
-    certificate, private_key = find_certificate(CERTIFICATES)
-    assert certificate is not None
-    settings = FrontSettings(certificate=certificate, private_key=private_key, limits=QUICK)
-    async with open_front(tmp_path, settings) as running:
-        yield running
-
-
-def client_context() -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=CERTIFICATES / "moonraker.cert")
-
-
-async def connect(front: Running) -> HttpClient:
-    stream = await front.connect(front.tls_port)
-    secured: trio.SSLStream[trio.SocketStream] = trio.SSLStream(
-        stream, client_context(), server_hostname="127.0.0.1", https_compatible=True
-    )
-    return HttpClient(secured)
-
-
-async def test_calls_websockets_and_uploads_work_over_tls(front: Running) -> None:
-    http = await connect(front)
+async def test_calls_websockets_and_uploads_work_over_tls(tls: Running) -> None:
+    http = await connect(tls)
     assert (await http.ask("GET", "/server/info")).json() == {"result": {"state": "ready"}}
     body, content_type = multipart(("file", "x.gcode", b"G1\n" * 100_000))
     reply = await http.ask("POST", "/server/files/upload", body, content_type=content_type)
     assert reply.json()["sizes"] == {"x.gcode": 300_000}
-    http = await connect(front)
+    http = await connect(tls)
     assert (await http.ask("GET", "/websocket", more=UPGRADE)).status == 101
     assert (await WsClient(http).call("server.info"))["result"] == {"state": "ready"}
 
 
-async def test_http2_is_spoken_to_those_who_ask(front: Running) -> None:
+async def test_http2_is_spoken_to_those_who_ask(tls: Running) -> None:
     with trio.fail_after(10):
         async with httpx.AsyncClient(http2=True, verify=client_context()) as client:
-            origin = f"https://127.0.0.1:{front.tls_port}"
+            origin = f"https://127.0.0.1:{tls.tls_port}"
             replies: list[httpx.Response] = []
 
             async def ask(number: int) -> None:
@@ -68,10 +51,90 @@ async def test_http2_is_spoken_to_those_who_ask(front: Running) -> None:
             assert json.loads(answer.content)["result"] == {"state": "ready"}
 
 
-async def test_rubbish_on_the_tls_port_hurts_nobody(front: Running) -> None:
+async def test_rubbish_on_the_tls_port_hurts_nobody(tls: Running) -> None:
     for rubbish in (b"GET / HTTP/1.1\r\n\r\n", bytes(100), b"\x16\x03\x01\x00\x05hello", b""):
-        stream = await front.connect(front.tls_port)
+        stream = await tls.connect_tcp(tls.tls_port)
         await stream.send_all(rubbish)
         await stream.aclose()
-    http = await connect(front)
+    http = await connect(tls)
     assert (await http.ask("GET", "/server/info")).status == 200
+
+
+async def test_who_speaks_http_to_the_tls_port_is_told(tls: Running) -> None:
+    http = HttpClient(await tls.connect_tcp(tls.tls_port))
+    assert (await http.ask("GET", "/server/info")).status == 400
+    assert await http.closed()
+
+
+async def test_a_handshake_has_a_limit_in_time_and_delays_nobody(tmp_path: Path) -> None:
+    certificate, private_key = find_certificate(CERTIFICATES)
+    limits = replace(IMPATIENT, first_request=30.0)
+    settings = FrontSettings(certificate=certificate, private_key=private_key, limits=limits)
+    async with open_front(tmp_path, settings) as front:
+        front.secure = True
+        hello = ssl.MemoryBIO()
+        with suppress(ssl.SSLWantReadError):
+            client_context().wrap_bio(ssl.MemoryBIO(), hello, server_hostname="127.0.0.1").do_handshake()
+        begun = hello.read()
+        for size in (0, 1, 5, 100, len(begun)):
+            for _ in range(10):
+                stream = await front.connect_tcp(front.tls_port)
+                await stream.send_all(begun[:size])
+        assert (await (await connect(front)).ask("GET", "/server/info")).status == 200
+        front.front.close()
+        with trio.fail_after(10):
+            await front.ended.wait()
+
+
+async def test_websockets_over_tls_decline_compression_and_tell_why_they_end(tls: Running) -> None:
+    http = await connect(tls)
+    offer = {**UPGRADE, "sec-websocket-extensions": "permessage-deflate; client_max_window_bits"}
+    reply = await http.ask("GET", "/websocket", more=offer)
+    assert reply.status == 101
+    assert "sec-websocket-extensions" not in reply.headers
+    client = WsClient(http)
+    await client.call("server.info")
+    tls.front.close()
+    assert await client.close_code() == 1001
+    assert await http.closed()
+
+
+async def test_both_protocols_know_where_a_client_comes_from_and_that_it_is_safe(tls: Running) -> None:
+    assert (await (await connect(tls)).ask("GET", "/server/whence")).json()["result"] == ["127.0.0.1", True]
+    async with httpx.AsyncClient(http2=True, verify=client_context()) as client:
+        answer = await client.get(f"https://127.0.0.1:{tls.tls_port}/server/whence")
+        assert answer.json()["result"] == ["127.0.0.1", True]
+    assert (await HttpClient(await tls.connect_tcp(tls.port)).ask("GET", "/server/whence")).json()["result"] == [
+        "127.0.0.1",
+        False,
+    ]
+
+
+async def test_the_last_words_of_a_slow_request_come_through(tmp_path: Path) -> None:
+    certificate, private_key = find_certificate(CERTIFICATES)
+    settings = FrontSettings(certificate=certificate, private_key=private_key, limits=IMPATIENT)
+    async with open_front(tmp_path, settings) as front:
+        stream = await front.connect_tls()
+        await stream.send_all(b"POST /server/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        assert b"HTTP/1.1 408 " in await said_at_the_end(stream)
+
+
+async def test_big_answers_and_files_come_through_whole(tls: Running) -> None:
+    http = await connect(tls)
+    assert (await http.ask("GET", "/server/big?number=3000000")).json()["result"] == "x" * 3_000_000
+    (tls.world.folder / "big").write_bytes(bytes(range(256)) * 30_000)
+    assert (await http.ask("GET", "/server/files/big")).body == bytes(range(256)) * 30_000
+    assert (await http.ask("GET", "/server/big?number=1000000", connection="close")).json()["result"] == "x" * 1_000_000
+    assert await http.closed()
+
+
+async def test_sockets_of_tls_connections_are_given_back(tls: Running) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(20):
+        stream = await tls.connect_tls(*(["h2"] if number % 2 else []))
+        if number % 4 < 2:
+            await stream.send_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" if number % 2 else b"GET / HTTP/1.1\r\n")
+        await stream.transport_stream.aclose()
+    with trio.fail_after(10):
+        while len(os.listdir("/proc/self/fd")) > before:
+            await trio.sleep(0.01)

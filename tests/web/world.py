@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
 import struct
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -26,6 +27,14 @@ from trio_moon.rpc.request_head import RequestHead
 from trio_moon.web.front import Front
 from trio_moon.web.settings import FrontSettings, Limits
 
+CERTIFICATES = Path(__file__).parent / "certificates"
+
+
+def client_context() -> ssl.SSLContext:
+    """TLS as clients speak it that know our certificate."""
+    return ssl.create_default_context(cafile=CERTIFICATES / "moonraker.cert")
+
+
 QUICK = Limits(grace=0.05)
 """Tests don't wait for clients that they have forgotten."""
 
@@ -35,7 +44,10 @@ NONE: Mapping[str, str] = MappingProxyType({})
 class OpenDoorkeeper:
     """Lets everybody in, except for one key, one origin, and one header that tests use."""
 
+    last: RequestHead
+
     def admit(self, head: RequestHead) -> Caller:
+        self.last = head
         if head.headers.get("x-api-key") == "wrong":
             raise Unauthorized("the API key is wrong")
         if head.headers.get("origin") == "http://evil.example":
@@ -119,6 +131,7 @@ class World:
         self.calls = 0
         self.cancelled = trio.Event()
         self.hanging = trio.Event()
+        self.go_on = trio.Event()
         self.registry.add(
             (
                 Endpoint("/server/info", NoParams, GET=lambda params, caller: {"state": "ready"}, open_to_all=True),
@@ -128,6 +141,7 @@ class World:
                 Endpoint("/server/hang", NoParams, GET=self.hang),
                 Endpoint("/server/bug", NoParams, GET=self.bug),
                 Endpoint("/server/away", NoParams, GET=self.away),
+                Endpoint("/server/whence", NoParams, GET=self.whence),
                 Endpoint("/server/announce", Text, POST=self.announce),
                 Endpoint("/server/websocket/id", NoParams, GET=self.connection_id, transports=Transport.SESSION),
                 Endpoint("/server/big", Number, GET=lambda params, caller: "x" * params.number),
@@ -148,7 +162,8 @@ class World:
     async def hang(self, params: NoParams, caller: Caller) -> object:
         self.hanging.set()
         try:
-            await trio.sleep_forever()
+            await self.go_on.wait()
+            return "at last"
         finally:
             self.cancelled.set()
 
@@ -161,6 +176,9 @@ class World:
     def announce(self, params: Text, caller: Caller) -> object:
         self.audience.announce("notify_text", params.text)
         return "ok"
+
+    def whence(self, params: NoParams, caller: Caller) -> object:
+        return [self.doorkeeper.last.peer, self.doorkeeper.last.secure]
 
     def connection_id(self, params: NoParams, caller: Caller) -> object:
         assert caller.session is not None
@@ -188,12 +206,26 @@ class Running:
     streams: list[trio.SocketStream] = field(default_factory=list)
 
     tls_port: int = 0
+    secure: bool = False
+    """Whether `connect` speaks TLS."""
 
-    async def connect(self, port: int = 0) -> trio.SocketStream:
+    async def connect(self) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
         """A connection that is closed with the front at the latest."""
-        stream = await trio.open_tcp_stream("127.0.0.1", port or self.port)
+        return await self.connect_tls() if self.secure else await self.connect_tcp(self.port)
+
+    async def connect_tcp(self, port: int) -> trio.SocketStream:
+        stream = await trio.open_tcp_stream("127.0.0.1", port)
         self.streams.append(stream)
         return stream
+
+    async def connect_tls(self, *protocols: str) -> trio.SSLStream[trio.SocketStream]:
+        stream = await self.connect_tcp(self.tls_port)
+        context = client_context()
+        if protocols:
+            context.set_alpn_protocols(protocols)
+        secured = trio.SSLStream(stream, context, server_hostname="127.0.0.1", https_compatible=True)
+        await secured.do_handshake()
+        return secured
 
     async def connect_unix(self) -> trio.SocketStream:
         stream = await trio.open_unix_socket(str(self.unix_socket))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import select
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,6 +25,7 @@ class Connection:
     """
 
     __slots__ = (
+        "_half_closed_at",
         "_unread",
         "address",
         "busy",
@@ -34,6 +36,7 @@ class Connection:
         "opened_at",
         "proven",
         "scope",
+        "secure",
         "sock",
         "waiting_since",
     )
@@ -41,6 +44,8 @@ class Connection:
     def __init__(self, sock: socket.socket, address: str | None) -> None:
         self.sock = sock
         self.address = address
+        self.secure = False
+        """Whether its bytes come through TLS."""
         self.scope = trio.CancelScope()
         self.opened_at = trio.current_time()
         self.deadline = math.inf
@@ -55,6 +60,7 @@ class Connection:
         self.ending = False
         """Whether the service is going: the next answer is the last."""
         self.on_sweep: Callable[[float], None] | None = None
+        self._half_closed_at = math.inf
         self._unread = b""
 
     async def receive(self, size: int = 65536) -> bytes:
@@ -96,24 +102,30 @@ class Connection:
             rest = rest[self.send_now(rest) :]
         self.deadline = math.inf
 
-    async def linger(self) -> None:
-        """Say that no more will come, and give the client a moment to read what did."""
+    def say_no_more(self) -> bool:
+        """Tell the client that this was all; False if it is gone."""
         try:
             self.sock.shutdown(socket.SHUT_WR)
         except OSError:
+            return False
+        return True
+
+    async def linger(self) -> None:
+        """Say that no more will come, and give the client a moment to read what did."""
+        if not self.say_no_more():
             return
         with trio.move_on_after(LINGER):
             while await self.receive():
                 pass
 
-    def has_left(self) -> bool:
-        """Whether the client has closed its end while it was waiting for us."""
-        try:
-            return self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
+    def has_left(self, now: float, half_closed: float) -> bool:
+        """Whether the client has gone while it was waiting for us; one that only sends no more is waited for a bit."""
+        poll = select.poll()
+        poll.register(self.sock, select.POLLRDHUP)
+        for _, seen in poll.poll(0):
+            self._half_closed_at = min(self._half_closed_at, now)
+            return seen & ~select.POLLRDHUP != 0 or now - self._half_closed_at > half_closed
+        return False
 
     def expire(self) -> None:
         """The deadline has passed: the last words, then the end."""

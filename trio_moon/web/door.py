@@ -8,7 +8,6 @@ import logging
 import os
 import resource
 import socket
-import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -128,7 +127,7 @@ class Door:
             now = trio.current_time()
             for connection in self.connections:
                 try:
-                    _look_after(connection, now)
+                    _look_after(connection, now, self._limits.half_closed)
                 except Exception:
                     logger.exception("a connection can't be looked after")
                     connection.cut()
@@ -140,12 +139,12 @@ class Door:
             await self._empty.wait()
 
 
-def _look_after(connection: Connection, now: float) -> None:
+def _look_after(connection: Connection, now: float, half_closed: float) -> None:
     if connection.deadline <= now:
         connection.expire()
     elif connection.on_sweep is not None:
         connection.on_sweep(now)
-    elif now - connection.waiting_since > 1.0 and connection.has_left():
+    elif now - connection.waiting_since > 1.0 and connection.has_left(now, half_closed):
         connection.scope.cancel()
 
 
@@ -207,15 +206,6 @@ def open_unix(path: Path) -> socket.socket:
         sock.close()
         raise
     return sock
-
-
-def tls_context(certificate: Path, private_key: Path) -> ssl.SSLContext:
-    """TLS 1.2 and later, with HTTP/2 for those who ask."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, private_key)
-    context.set_alpn_protocols(["h2", "http/1.1"])
-    return context
 
 
 def _address(name: tuple[object, ...]) -> str:

@@ -22,12 +22,13 @@ from trio_moon.rpc.request_head import Doorkeeper
 from trio_moon.web.answers import Answers
 from trio_moon.web.budget import Budget
 from trio_moon.web.connection import Connection
-from trio_moon.web.door import Door, Serve, open_tcp, open_unix, tls_context
+from trio_moon.web.door import Door, Serve, open_tcp, open_unix
 from trio_moon.web.live_http import LiveHttp
 from trio_moon.web.live_websocket import LiveWebsocket
 from trio_moon.web.pages import Pages
 from trio_moon.web.sessions import SessionEnded, Sessions
 from trio_moon.web.settings import FrontSettings
+from trio_moon.web.tls import Tls, tls_context
 from trio_moon.web.unix_lane import UnixLane
 from trio_moon.web.uploads import Uploads
 
@@ -161,16 +162,15 @@ class Front:
     def _lane(self, sock: socket.socket, tls: ssl.SSLContext | None) -> Serve:
         if sock.family == socket.AF_UNIX:
             return self._unix.serve
-        if tls is not None or not self._settings.live_lanes:
-            return partial(self._serve_cold, tls=tls)
-        return self._http.serve
+        http1 = self._http.serve if self._settings.live_lanes else self._serve_cold
+        return http1 if tls is None else Tls(tls, http1, partial(self._serve_cold, http2=True)).serve
 
-    async def _serve_cold(self, connection: Connection, *, tls: ssl.SSLContext | None) -> None:
+    async def _serve_cold(self, connection: Connection, *, http2: bool = False) -> None:
         if self._cold is None:
             module = await trio.to_thread.run_sync(import_module, "trio_moon.web.cold")
             if self._cold is None:
                 self._cold = module.Cold(self._answers, self._sessions, self._doorkeeper, self._settings)
-        await self._cold.serve(connection, tls)
+        await self._cold.serve(connection, http2=http2)
 
 
 @contextmanager

@@ -125,7 +125,11 @@ class _Exchange:
                 if end >= 0 and end <= limits.head_bytes:
                     head = self._buffer if end + 4 == len(self._buffer) else self._buffer[: end + 4]
                     parsed = parse_head(
-                        head, connection.address, max_lines=limits.header_lines, strip=self._lane._prefix
+                        head,
+                        connection.address,
+                        max_lines=limits.header_lines,
+                        strip=self._lane._prefix,
+                        secure=connection.secure,
                     )
                     return parsed, end + 4
                 _refuse_hopeless(self._buffer, limits.head_bytes)

@@ -48,15 +48,20 @@ class _Collector:
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         self.lines += 1
-        known = self.headers.get(key)
-        if known is not None:
-            if key == "host":
-                raise BadRequest(400, "more than one Host header")
-            if key in _LISTS:
-                text = f"{known}, {text}"
-        self.headers[key] = text
+        add_header(self.headers, name, value)
+
+
+def add_header(headers: dict[str, str], name: bytes, value: bytes) -> None:
+    """Take one header line. Of a repeated one the last counts, or all do, or it is refused."""
+    key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+    known = headers.get(key)
+    if known is not None:
+        if key == "host":
+            raise BadRequest(400, "more than one Host header")
+        if key in _LISTS:
+            text = f"{known}, {text}"
+    headers[key] = text
 
 
 MOST_DIGITS = 20
@@ -68,11 +73,10 @@ _LISTS = ("connection", "transfer-encoding", "x-forwarded-for")
 _NOT_IN_PATHS = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def parse_head(data: bytes, peer: str | None, *, max_lines: int, strip: str | None = None) -> ParsedHead:
-    """Parse a whole head, its empty line included. Raises BadRequest.
-
-    `strip` is the route prefix; a path outside of it becomes one that nobody has.
-    """
+def parse_head(
+    data: bytes, peer: str | None, *, max_lines: int, strip: str | None = None, secure: bool = False
+) -> ParsedHead:
+    """Parse a whole head, its empty line included. Raises BadRequest."""
     collector = _Collector()
     parser = httptools.HttpRequestParser(collector)
     try:
@@ -95,10 +99,7 @@ def parse_head(data: bytes, peer: str | None, *, max_lines: int, strip: str | No
         raise BadRequest(400, "HTTP/1.1 is spoken here")
     if version == "1.1" and "host" not in headers:
         raise BadRequest(400, "the Host header is missing")
-    path, query = _split_target(collector.url, headers)
-    if strip:
-        inside = path.startswith(strip) and path[len(strip) :][:1] in ("", "/")
-        path = (path[len(strip) :] or "/") if inside else "//outside"
+    path, query = split_target(collector.url, headers, strip)
     upgrade = headers.get("upgrade", "").lower() == "websocket"
     transport = Transport.HTTP
     if path == JSONRPC_PATH:
@@ -107,7 +108,7 @@ def parse_head(data: bytes, peer: str | None, *, max_lines: int, strip: str | No
         transport = Transport.WEBSOCKET
     verb = parser.get_method().decode("ascii")
     return ParsedHead(
-        RequestHead(verb, path, query, headers, peer, transport),
+        RequestHead(verb, path, query, headers, peer, transport, secure),
         _body_length(headers),
         _is_chunked(headers, version),
         version == "1.1" and not _wants_to_end(headers),
@@ -116,8 +117,11 @@ def parse_head(data: bytes, peer: str | None, *, max_lines: int, strip: str | No
     )
 
 
-def _split_target(target: bytes, headers: dict[str, str]) -> tuple[str, str]:
-    """The path and the query. The host of an absolute target replaces the Host header, as RFC 9112 wants it."""
+def split_target(target: bytes, headers: dict[str, str], strip: str | None = None) -> tuple[str, str]:
+    """The path and the query. The host of an absolute target replaces the Host header, as RFC 9112 wants it.
+
+    `strip` is the route prefix; a path outside of it becomes one that nobody has.
+    """
     try:
         text = target.decode("utf-8")
     except UnicodeDecodeError:
@@ -136,6 +140,9 @@ def _split_target(target: bytes, headers: dict[str, str]) -> tuple[str, str]:
             raise BadRequest(400, "the path is not valid UTF-8") from None
     if _NOT_IN_PATHS.search(path):
         raise BadRequest(400, "the path holds control characters")
+    if strip:
+        inside = path.startswith(strip) and path[len(strip) :][:1] in ("", "/")
+        path = (path[len(strip) :] or "/") if inside else "//outside"
     return path, query
 
 

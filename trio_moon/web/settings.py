@@ -34,6 +34,8 @@ class Limits:
     """Bytes per second that a body must keep up, on the average, after its first `no_progress`."""
     no_progress: float = 20.0
     """A body, an upload, a download or a client's backlog that doesn't move for this long is cut."""
+    half_closed: float = 20.0
+    """A client that sends no more, but doesn't hang up either, may wait so long for its answer."""
     uploads: int = 32
     upload_threads: int = 4
     downloads: int = 8
