@@ -120,6 +120,20 @@ async def restarted_in_mid_print(house: House) -> None:
     await house.settle()
 
 
+@scenario(telling=True)
+async def cut_off_after_a_restart(house: House) -> None:
+    """It said goodbye once: that is no reason to take each later connection for another life."""
+    await house.begin()
+    await house.told()
+    await house.klipper.restart()
+    await house.printer.extrude(60)
+    await house.settle()
+    for _ in range(3):
+        await house.klipper.cut_connections()
+        await house.printer.extrude(5)
+        await house.settle()
+
+
 @scenario()
 async def restarted_while_the_socket_was_cut(house: House) -> None:
     await house.begin()

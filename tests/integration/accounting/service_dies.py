@@ -143,9 +143,12 @@ async def restarted_by_its_own_api(house: House) -> None:
     await house.settle()
 
 
-@scenario(extruders=2)
+@scenario(extruders=2, speed=4.0)
 async def down_for_a_whole_print_with_two_tools(house: House) -> None:
-    """Tool work that happens only while we are down is told by Klipper's history, or by its positions."""
+    """Tool work that happens only while we are down is told by Klipper's history, or by its positions.
+
+    Each tool works longer than the half second after our end, whose moves Klipper tells to nobody.
+    """
     await house.begin()
     await house.printer.choose(2, tool=1)
     await house.printer.extrude(10, "extruder1")

@@ -12,7 +12,9 @@ from typing import Any, Protocol
 
 import trio
 
-from trio_moon.features.spoolman.ledger import Ledger, Moment, Move, Session
+from trio_moon.features.spoolman.ledger import Ledger, Moment, Move
+from trio_moon.features.spoolman.lives import AWAKE, Lives, identify
+from trio_moon.features.spoolman.promises import Promises
 from trio_moon.kit.periodic import periodic
 from trio_moon.kit.status_box import Status, StatusView
 from trio_moon.kit.topics import Topic
@@ -23,17 +25,12 @@ logger = logging.getLogger(__name__)
 
 QUERY_TIMEOUT = 1.0
 """A choice of spool doesn't wait longer for a silent Klipper."""
-SUBSCRIBE_TIMEOUT = 2.5
+SUBSCRIBE_TIMEOUT = 1.5
+ASK_AGAIN = 0.5
+"""Seconds until a Klipper that didn't answer is asked again."""
 E_AXIS = 3
 LOOK_EVERY = 1.0
 """Seconds between looks at whether what was commanded has been done."""
-RESTART_TAKES = 1.0
-"""Klipper waits so long between its lives."""
-RETRACTION_MM = 10.0
-FAREWELL = "// Klipper state: Disconnect"
-"""What Klipper says on the console before it restarts."""
-ASK_AGAIN = 2.0
-"""Seconds until a Klipper that didn't answer is asked again."""
 TOOLHEAD_FIELDS = ("extruder", "position", "print_time", "extra_axes")
 
 
@@ -83,23 +80,23 @@ class FilamentMeter:
         *,
         source: str,
         on_extruder: Callable[[], None],
-        on_session: Callable[[], None],
+        save_soon: Callable[[], None],
     ) -> None:
-        """`on_extruder` is called when another extruder is active, `on_session` when Klipper has begun anew."""
+        """`on_extruder` is called when another extruder is active.
+
+        `save_soon` is called when the ledger holds what Klipper may never tell again.
+        """
         self._printer = printer
         self._ledger = ledger
         self._socket_path = socket_path
         self._on_extruder = on_extruder
-        self._on_session = on_session
+        self._save_soon = save_soon
         self._wanted_source = source
         self._measuring = False
+        """Whether the life of Klipper is known, to which positions belong."""
         self._source_open = False
-        self._began_anew = self._said_farewell = False
-        self._promises: dict[str, Moment] = {}
-        """Where each extruder was commanded to go last; it has been there unless the printer was stopped."""
-        self._doubted: dict[str, Moment] = {}
-        self._lost_at = -math.inf
-        self._said_farewell = False
+        self._lives = Lives()
+        self._promises = Promises()
         self._listening: set[str] = set()
         self.source = "position" if source == "position" else "motion"
         self.extruder = "extruder"
@@ -134,28 +131,29 @@ class FilamentMeter:
         while True:
             with self._printer.console.subscribe() as lines:
                 async for line in lines:
-                    self._said_farewell = self._said_farewell or line.message == FAREWELL
+                    self._lives.heard(line.message, trio.current_time())
 
     def _follow(self, event: KlippyEvent) -> None:
         match event:
             case KlippyConnected(_, state):
                 self._measuring = self._source_open = False
-                self._began_anew = state not in ("ready", "shutdown")
+                self._lives.connected(state)
             case KlippyReady() | KlippyShutdown():
                 self._begin_measuring()
             case KlippyLost():
                 self._measuring = self._source_open = False
-                self._lost_at = trio.current_time()
+                self._lives.lost(trio.current_time())
+                self._save_soon()
 
     def _begin_measuring(self) -> None:
         """Klipper has told where it stands: is this the life we know?"""
-        if self._measuring or self._printer.state not in ("ready", "shutdown"):
+        if self._measuring or self._printer.state not in AWAKE:
             return
-        moment = _moment(self._printer.mirror.get("toolhead"))
+        moment = parse_moment(self._printer.mirror.get("toolhead"))
         if moment is None:
             logger.warning("Klipper tells no usable position of its extruder")
         self._measuring = True
-        self._enter_session(moment)
+        self._enter_life(moment)
 
     async def moment(self) -> Moment | None:
         """Where the printer stands now; None when it can't tell."""
@@ -163,53 +161,31 @@ class FilamentMeter:
         with trio.move_on_after(QUERY_TIMEOUT), suppress(PeerError):
             if self._measuring:
                 status, _ = await self._printer.query({"toolhead": list(TOOLHEAD_FIELDS)})
-                moment = _moment(status.get("toolhead", {}))
+                moment = parse_moment(status.get("toolhead", {}))
                 return replace(moment, promised=self.source == "motion") if moment else None
         return None
 
-    def _enter_session(self, moment: Moment | None) -> None:
-        process_id = self._printer.info.get("process_id")
-        session = Session(process_id if isinstance(process_id, int) else 0, self._socket_identity())
+    def _enter_life(self, moment: Moment | None) -> None:
+        session = identify(self._printer.info.get("process_id"), self._socket_path)
         state = self._ledger.state
         first = state.session is None
-        if state.session is None:
-            self._ledger.begin_session(session, complete=self._began_anew or not (moment and moment.position_mm > 0))
-            self._on_session()
-        elif self._began_anew or self._said_farewell or self._is_another(state.session, session, moment):
-            logger.info("Klipper began anew: its extruders count from 0")
-            self._ledger.begin_session(session, complete=True)
-            self._on_session()
+        if self._lives.is_another(state, session, moment, trio.current_time()):
+            if not first:
+                logger.info("Klipper began anew: its extruders count from 0")
+            stands_at_0 = moment is not None and moment.position_mm <= 0
+            self._ledger.begin_session(session, complete=not first or self._lives.began_anew or stands_at_0)
+            self._promises.forget()
+            self._save_soon()
         elif session != state.session:
             state.session = session
             self._ledger.dirty = True
-        self._began_anew = False
-        self._promises.clear()
+        self._lives.entered()
         if moment is not None:
-            self._promises[moment.extruder] = moment
+            self._promises.note(moment)
             if first or self.source == "position":
                 self._ledger.observe(moment.extruder, moment.position_mm)
             self._ledger.pass_time(moment.print_time)
             self._activate(moment.extruder)
-
-    def _is_another(self, known: Session, session: Session, moment: Moment | None) -> bool:
-        """Whether these are two lives of Klipper; what isn't known of one of them proves nothing."""
-        if known.process_id and session.process_id and known.process_id != session.process_id:
-            return True
-        if moment is not None and moment.print_time < self._ledger.state.print_time:
-            return True
-        if not known.socket or not session.socket or known.socket == session.socket:
-            return False
-        # another file: another life, unless somebody between us and Klipper has just made it anew
-        last = self._ledger.state.positions.get(moment.extruder, 0.0) if moment else math.inf
-        goes_on = moment is not None and moment.position_mm >= last - RETRACTION_MM
-        return not goes_on or trio.current_time() - self._lost_at > RESTART_TAKES
-
-    def _socket_identity(self) -> str:
-        try:
-            stat = self._socket_path.stat() if self._socket_path else None
-        except OSError:
-            return ""
-        return str(stat.st_mtime_ns) if stat else ""  # not ctime: somebody may change the socket's owner or mode
 
     async def _open_source(self) -> None:
         """Have the moves told, or be content with positions where Klipper doesn't know how to tell moves."""
@@ -226,39 +202,35 @@ class FilamentMeter:
             if self._wanted_source == "motion":
                 logger.warning("Klipper refuses to tell its moves: %s", error)
             self.source, self._source_open = "position", True
-            self._observe_position()
+            moment = parse_moment(self._printer.mirror.get("toolhead"))
+            if moment is not None:
+                self._observe_position(moment)
         except PeerError as error:
             logger.info("Klipper doesn't tell its moves yet: %s", error)
 
     async def _catch_up(self) -> Status:
         """Count where the printer is now: moves were perhaps told to nobody, between two connections."""
-        objects = {"toolhead": None, "motion_report": ["live_position"], "webhooks": ["state"]}
+        toolhead = [*TOOLHEAD_FIELDS, "estimated_print_time"]
+        objects = {"toolhead": toolhead, "motion_report": ["live_position"], "webhooks": ["state"]}
         status, _ = await self._printer.query(objects)
-        live = {"position": status.get("motion_report", {}).get("live_position"), "extra_axes": None}
-        moment = _moment({**status.get("toolhead", {}), **live})
-        if moment is not None:
-            self._ledger.observe(moment.extruder, moment.position_mm)
+        commanded = parse_moment(status.get("toolhead", {}))
+        live_mm = _coordinate(status.get("motion_report", {}).get("live_position"), E_AXIS)
+        if commanded is not None and live_mm is not None:
+            # Klipper computes the live position four times a second: it may still be the former extruder's
+            self._ledger.observe(commanded.extruder, min(live_mm, commanded.position_mm))
         return status
 
     async def _look_at_promises(self) -> None:
-        """Moves are told late, and those around a lost connection never: what was commanded and done counts too."""
-        lacking = {name: m for name, m in self._promises.items() if self._ledger.lacks(name, m.position_mm)}
-        doubted, self._doubted = self._doubted, lacking
+        lacking = self._promises.lacking(self._ledger)
         if not lacking or not self._source_open or self.source == "position":
             return
         with trio.move_on_after(QUERY_TIMEOUT), suppress(PeerError):
             status = await self._catch_up()
-            done: Any = status.get("toolhead", {}).get("estimated_print_time")
+            clock = _number(status.get("toolhead", {}).get("estimated_print_time"))
             stopped = status.get("webhooks", {}).get("state") != "ready"
-            for name, moment in lacking.items():
-                still = doubted.get(name) == moment
-                if self._promises.get(name) is not moment:
-                    continue  # it went on, or Klipper began anew while we asked
-                if stopped and still:
-                    del self._promises[name]  # what wasn't done by now never will be
-                # a Klipper without hardware has no clock and shows 0: what stays so for a while is done
-                elif not stopped and (done >= moment.print_time if _is_clock(done) else still):
-                    self._ledger.observe(name, moment.position_mm)
+            # a Klipper without hardware has no clock and shows 0
+            for moment in self._promises.kept(lacking, clock or None, stopped=stopped):
+                self._ledger.observe(moment.extruder, moment.position_mm)
 
     def _extruders(self) -> list[str]:
         told = self._printer.mirror.get("motion_report").get("trapq")
@@ -279,27 +251,27 @@ class FilamentMeter:
         data = params.get("data")
         if self._measuring and isinstance(data, list):
             self._ledger.move(extruder, [move for move in map(_parse_move, data) if move is not None])
+            if extruder != self.extruder:
+                self._save_soon()  # nobody can ask where an extruder stands that isn't the active one
 
     def _on_status(self, changes: StatusView, eventtime: float) -> None:
         if "toolhead" not in changes or not self._measuring:
             return
-        if self.source == "position":
-            self._observe_position()
         toolhead = self._printer.mirror.get("toolhead")
-        moment = _moment(toolhead)
+        moment = parse_moment(toolhead)
         if moment is not None:
-            self._promises[moment.extruder] = moment
+            self._promises.note(moment)
+            if self.source == "position":
+                self._observe_position(moment)
         extruder = toolhead.get("extruder")
         if isinstance(extruder, str) and extruder:
             self._activate(extruder)
 
-    def _observe_position(self) -> None:
-        moment = _moment(self._printer.mirror.get("toolhead"))
-        if moment is not None:
-            if moment.print_time < self._ledger.state.print_time:
-                self._enter_session(moment)
-            self._ledger.observe(moment.extruder, moment.position_mm)
-            self._ledger.pass_time(moment.print_time)
+    def _observe_position(self, moment: Moment) -> None:
+        if moment.print_time < self._ledger.state.print_time:
+            self._enter_life(moment)
+        self._ledger.observe(moment.extruder, moment.position_mm)
+        self._ledger.pass_time(moment.print_time)
 
     def _activate(self, extruder: str) -> None:
         if extruder != self.extruder:
@@ -307,24 +279,28 @@ class FilamentMeter:
             self._on_extruder()
 
 
-def _moment(toolhead: Mapping[str, Any]) -> Moment | None:
+def parse_moment(toolhead: Mapping[str, Any]) -> Moment | None:
     """The position that is the active extruder's; None when the fields don't make sense."""
-    position, extruder, print_time = toolhead.get("position"), toolhead.get("extruder"), toolhead.get("print_time")
-    axes = toolhead.get("extra_axes")
+    extruder, axes = toolhead.get("extruder"), toolhead.get("extra_axes")
+    if not isinstance(extruder, str) or not extruder:
+        return None
     axis = axes.get(extruder, E_AXIS) if isinstance(axes, Mapping) else E_AXIS
+    position_mm = _coordinate(toolhead.get("position"), axis)
+    return None if position_mm is None else Moment(_number(toolhead.get("print_time")) or 0.0, extruder, position_mm)
+
+
+def _coordinate(position: object, axis: object) -> float | None:
     if not isinstance(position, (list, tuple)) or not isinstance(axis, int) or not 0 <= axis < len(position):
         return None
-    e, time = position[axis], print_time if isinstance(print_time, (int, float)) else 0.0
-    if not isinstance(extruder, str) or not extruder or not isinstance(e, (int, float)):
-        return None
+    return _number(position[axis])
+
+
+def _number(value: object) -> float | None:
     try:
-        return Moment(float(time), extruder, float(e))
-    except OverflowError:
+        number = float(value) if isinstance(value, (int, float)) else math.nan
+    except OverflowError:  # JSON's integers have no end
         return None
-
-
-def _is_clock(value: object) -> bool:
-    return isinstance(value, (int, float)) and value > 0
+    return number if math.isfinite(number) else None
 
 
 def _parse_move(row: Any) -> Move | None:
@@ -332,5 +308,5 @@ def _parse_move(row: Any) -> Move | None:
         time, duration, velocity, acceleration, (start, *_), (direction, *_) = row
         end = start + direction * (velocity + 0.5 * acceleration * duration) * duration
         return Move(float(time), float(start), float(end))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

@@ -35,6 +35,8 @@ REMOTE_METHOD = "spoolman_set_active_spool"
 MAX_ORDERS = 256
 AWAY_FOR = 30.0
 """Seconds after which a user hears that Spoolman is away; a restart of it is not worth a message."""
+SAVE_EVERY = 1.0
+"""Seconds at most until what Klipper has told is on disk: it tells each move once."""
 LAST_COMMIT = 0.5
 """Seconds that the end of the service may wait for the disk."""
 MAX_TOOL = 98
@@ -102,7 +104,7 @@ class Spoolman:
             klippy_socket,
             source=settings.accounting,
             on_extruder=self._extruder_changed,
-            on_session=self._save_soon,
+            save_soon=self._save_soon,
         )
         self._save_now = trio.Event()
         self._link_changed = trio.Event()
@@ -377,7 +379,7 @@ class Spoolman:
     async def _save(self) -> None:
         """Write down what was measured, whether or not Spoolman is there."""
         while True:
-            with trio.move_on_after(self.settings.sync_rate):
+            with trio.move_on_after(min(self.settings.sync_rate, SAVE_EVERY)):
                 await self._save_now.wait()
             self._save_now = trio.Event()
             try:

@@ -1,0 +1,370 @@
+"""The meter on a Klipper that tells just what a test says, so that each moment can be chosen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+
+from trio_moon.features.spoolman.ledger import Ledger
+from trio_moon.features.spoolman.lives import FAREWELL
+from trio_moon.features.spoolman.motion import FilamentMeter
+from trio_moon.kit.status_box import Status
+from trio_moon.kit.topics import Topic
+from trio_moon.model.errors import KlippyAway, KlippyRefused
+from trio_moon.model.events import ConsoleLine, KlippyConnected, KlippyEvent, KlippyLost, KlippyReady, KlippyShutdown
+from trio_moon.printer.mirror import PrinterMirror
+
+EXTRUDERS = ("extruder", "extruder1")
+Listener = Callable[[dict[str, object]], None]
+
+
+class QuietKlipper:
+    """A Klipper with two extruders that has no life of its own."""
+
+    def __init__(self) -> None:
+        self.mirror = PrinterMirror()
+        self.events: Topic[KlippyEvent] = Topic()
+        self.console: Topic[ConsoleLine] = Topic()
+        self.state = "disconnected"
+        self.info: dict[str, object] = {}
+        self.commanded = dict.fromkeys(EXTRUDERS, 0.0)
+        self.extruder = "extruder"
+        self.print_time = 0.0
+        self.clock = 0.0
+        """What it says as `estimated_print_time`."""
+        self.live_mm = 0.0
+        self.tells_moves = True
+        self.answers = True
+        self.asked: list[str] = []
+        self._listeners: dict[str, Listener] = {}
+
+    def need(self, objects: dict[str, frozenset[str] | None]) -> None:
+        assert "estimated_print_time" not in (objects["toolhead"] or ()), "it changes with each update"
+
+    def listen(self, method: str, listener: Listener) -> None:
+        self._listeners[method] = listener
+
+    async def ask(self, method: str, params: object = None, *, deadline: float | None = None) -> dict[str, object]:
+        assert isinstance(params, dict)
+        await self._answer()
+        if not self.tells_moves:
+            raise KlippyRefused(f"webhooks: No registered callback for path '{method}'")
+        self.asked.append(params["name"])
+        return {}
+
+    async def query(self, objects: Mapping[str, list[str] | None]) -> tuple[Status, float]:
+        await self._answer()
+        live: list[object] = [0.0, 0.0, 0.0, self.live_mm]
+        return {
+            "toolhead": {**self._toolhead(), "estimated_print_time": self.clock},
+            "motion_report": {"live_position": live},
+            "webhooks": {"state": self.state},
+        }, 0.0
+
+    async def _answer(self) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.state == "disconnected":
+            raise KlippyAway("Klipper is not connected")
+        if not self.answers:
+            await trio.sleep_forever()
+
+    def _toolhead(self) -> dict[str, object]:
+        position = [0.0, 0.0, 0.0, self.commanded[self.extruder]]
+        return {"extruder": self.extruder, "position": position, "print_time": self.print_time, "extra_axes": None}
+
+    # --- what a test lets it do
+
+    async def connect(self, state: str = "ready", process_id: int = 1) -> None:
+        """It is there, and told how it stands."""
+        self.info = {"process_id": process_id}
+        self.events.publish(KlippyConnected(process_id, state))
+        self.state = "shutdown" if state == "shutdown" else "ready"
+        self.mirror.merge({"toolhead": self._toolhead(), "motion_report": {"trapq": ["toolhead", *EXTRUDERS]}}, 0.0)
+        self.events.publish(KlippyShutdown("") if state == "shutdown" else KlippyReady(process_id))
+        await trio.testing.wait_all_tasks_blocked()
+
+    async def lose(self) -> None:
+        """The connection ends."""
+        self.state = "disconnected"
+        self.mirror.clear()
+        self.events.publish(KlippyLost("cut"))
+        await trio.testing.wait_all_tasks_blocked()
+
+    def command(self, mm: float, extruder: str = "extruder", seconds: float = 1.0) -> None:
+        """Plan a move, without telling anybody."""
+        self.extruder = extruder
+        self.commanded[extruder] += mm
+        self.print_time += seconds
+
+    def tell_status(self) -> None:
+        """The update that comes four times a second."""
+        self.mirror.merge({"toolhead": self._toolhead()}, 0.0)
+
+    def tell_move(self, start: float, end: float, extruder: str = "extruder", time: float = 0.0) -> None:
+        """A batch with one executed move."""
+        self.tell_rows(extruder, [time, 1.0, end - start, 0.0, [start, 0.0, 0.0], [1.0, 0.04, 0.0]])
+
+    def tell_rows(self, extruder: str, *rows: object) -> None:
+        self._listeners[f"spoolman_moves_{extruder}"]({"data": list(rows)})
+
+
+class Bench:
+    """The meter, its ledger and what it said."""
+
+    def __init__(self, source: str = "auto", klipper: QuietKlipper | None = None, ledger: Ledger | None = None) -> None:
+        self.klipper = klipper or QuietKlipper()
+        self.ledger = ledger or Ledger()
+        self.ledger.state.tools = {0: 1, 1: 2}
+        self.activated: list[str] = []
+        self.saves = 0
+        self.meter = FilamentMeter(
+            self.klipper,
+            self.ledger,
+            None,
+            source=source,
+            on_extruder=lambda: self.activated.append(self.meter.extruder),
+            save_soon=self._save,
+        )
+
+    def _save(self) -> None:
+        self.saves += 1
+
+    def measured(self) -> tuple[float, float]:
+        """Millimetres of tool 0 and of tool 1."""
+        return self.ledger.state.pending.get(1, 0.0), self.ledger.state.pending.get(2, 0.0)
+
+
+@asynccontextmanager
+async def measuring(bench: Bench) -> AsyncIterator[None]:
+    async with trio.open_nursery() as nursery:
+        await nursery.start(bench.meter.run)
+        await bench.klipper.connect()
+        yield
+        nursery.cancel_scope.cancel()
+
+
+async def test_moves_are_counted_as_they_are_told(autojump_clock: trio.testing.MockClock) -> None:
+    bench = Bench()
+    async with measuring(bench):
+        assert bench.klipper.asked == list(EXTRUDERS)
+        bench.klipper.tell_move(0, 10)
+        bench.klipper.tell_move(10, 6)
+        bench.klipper.tell_move(6, 12)
+        bench.klipper.tell_move(0, 3, "extruder1")
+    assert bench.measured() == (12, 3)
+
+
+async def test_a_cut_after_a_restart_does_not_count_the_life_twice(autojump_clock: trio.testing.MockClock) -> None:
+    bench = Bench()
+    async with measuring(bench):
+        bench.klipper.tell_move(0, 10)
+        bench.klipper.console.publish(ConsoleLine(FAREWELL, 0.0, "response"))
+        await trio.testing.wait_all_tasks_blocked()
+        await bench.klipper.lose()
+        await trio.sleep(1.2)
+        await bench.klipper.connect("startup")
+        bench.klipper.command(30)
+        bench.klipper.tell_move(0, 30)
+        bench.klipper.live_mm = 30
+        for _ in range(2):
+            await bench.klipper.lose()
+            await bench.klipper.connect()
+    assert bench.measured() == (40, 0)
+
+
+async def test_what_was_done_between_two_connections_is_counted(autojump_clock: trio.testing.MockClock) -> None:
+    bench = Bench()
+    async with measuring(bench):
+        bench.klipper.tell_move(0, 10)
+        await bench.klipper.lose()
+        bench.klipper.command(25)
+        bench.klipper.live_mm = 25
+        await bench.klipper.connect()
+    assert bench.measured() == (25, 0)
+
+
+async def test_the_former_extruders_live_position_is_not_the_new_ones(autojump_clock: trio.testing.MockClock) -> None:
+    bench = Bench()
+    async with measuring(bench):
+        bench.klipper.command(1000)
+        bench.klipper.tell_move(0, 1000)
+        await bench.klipper.lose()
+        bench.klipper.live_mm = 1000  # computed a moment ago
+        bench.klipper.command(10, "extruder1")
+        await bench.klipper.connect()
+        await trio.sleep(3)
+    assert bench.measured()[0] == 1000
+    assert bench.measured()[1] <= 10
+
+
+async def test_a_promise_of_the_idle_tool_outlives_the_connection(autojump_clock: trio.testing.MockClock) -> None:
+    """Its last moves were told to a connection that had just ended; that they were commanded was known before."""
+    bench = Bench()
+    async with measuring(bench):
+        bench.klipper.command(8, "extruder1")
+        bench.klipper.tell_status()
+        await bench.klipper.lose()
+        bench.klipper.command(1, "extruder")
+        bench.klipper.live_mm = 1
+        await bench.klipper.connect()
+        bench.klipper.clock = 50
+        await trio.sleep(2.5)
+    assert bench.measured() == (1, 8)
+
+
+async def test_moves_that_are_never_told_count_once_their_time_has_come(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    bench = Bench()
+    async with measuring(bench):
+        bench.klipper.command(8, seconds=20)
+        bench.klipper.tell_status()
+        bench.klipper.clock, bench.klipper.live_mm = 10, 4
+        await trio.sleep(1.5)
+        assert bench.measured() == (4, 0)
+        bench.klipper.clock = 20
+        await trio.sleep(1.5)
+    assert bench.measured() == (8, 0)
+
+
+async def test_moves_that_a_stop_has_dropped_are_not_counted(autojump_clock: trio.testing.MockClock) -> None:
+    bench = Bench()
+    async with measuring(bench):
+        bench.klipper.command(8, seconds=2)
+        bench.klipper.tell_status()
+        bench.klipper.state, bench.klipper.live_mm = "shutdown", 3
+        bench.klipper.events.publish(KlippyShutdown("M112"))
+        bench.klipper.clock = 50
+        await trio.sleep(5)
+    assert bench.measured() == (3, 0)
+
+
+async def test_where_moves_are_not_told_the_commanded_position_counts(autojump_clock: trio.testing.MockClock) -> None:
+    bench = Bench()
+    bench.klipper.tells_moves = False
+    async with measuring(bench):
+        assert bench.meter.source == "position"
+        bench.klipper.command(8)
+        bench.klipper.tell_status()
+        bench.klipper.command(-5)
+        bench.klipper.tell_status()
+        bench.klipper.command(6, "extruder1")
+        bench.klipper.tell_status()
+    assert bench.measured() == (8, 6)
+    assert bench.activated == ["extruder1"]
+
+
+async def test_position_as_the_source_asks_for_no_moves(autojump_clock: trio.testing.MockClock) -> None:
+    bench = Bench("position")
+    async with measuring(bench):
+        bench.klipper.command(8)
+        bench.klipper.tell_status()
+    assert bench.klipper.asked == []
+    assert bench.measured() == (8, 0)
+
+
+async def test_a_klipper_that_does_not_answer_at_first_is_asked_again(autojump_clock: trio.testing.MockClock) -> None:
+    bench = Bench()
+    bench.klipper.answers = False
+    async with measuring(bench):
+        await trio.sleep(10)
+        assert bench.klipper.asked == []
+        bench.klipper.command(5)
+        bench.klipper.live_mm = 5
+        bench.klipper.answers = True
+        await trio.sleep(2.9)
+        assert bench.klipper.asked == list(EXTRUDERS)
+    assert bench.measured() == (5, 0)
+
+
+async def test_moves_of_the_idle_tool_are_saved_at_once(autojump_clock: trio.testing.MockClock) -> None:
+    bench = Bench()
+    async with measuring(bench):
+        before = bench.saves
+        bench.klipper.tell_move(0, 10)
+        assert bench.saves == before
+        bench.klipper.tell_move(0, 3, "extruder1")
+        assert bench.saves == before + 1
+        await bench.klipper.lose()
+        assert bench.saves == before + 2
+
+
+async def test_the_next_process_goes_on_from_the_books(autojump_clock: trio.testing.MockClock) -> None:
+    bench = Bench()
+    async with measuring(bench):
+        bench.klipper.tell_move(0, 10)
+    bench.klipper.command(30)
+    bench.klipper.live_mm = 30
+    again = Bench(klipper=bench.klipper, ledger=Ledger(bench.ledger.state))
+    async with measuring(again):
+        pass
+    assert again.measured() == (30, 0)
+
+
+async def test_at_the_first_meeting_what_was_extruded_before_is_not_ours(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    bench = Bench()
+    bench.klipper.command(500)
+    bench.klipper.live_mm = 500
+    async with measuring(bench):
+        bench.klipper.tell_move(500, 520)
+        bench.klipper.tell_move(800, 807, "extruder1")
+    assert bench.measured() == (20, 7)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        None,
+        "move",
+        [],
+        [0.0, 1.0, 1.0, 0.0, [0.0], []],
+        [0.0, 1.0, 1.0, 0.0, 5, 7],
+        [0.0, 1.0, "1", 0.0, [0.0, 0, 0], [1.0, 0, 0]],
+        [0.0, 1.0, math.nan, 0.0, [0.0, 0, 0], [1.0, 0, 0]],
+        [0.0, math.inf, 1.0, 0.0, [0.0, 0, 0], [1.0, 0, 0]],
+        [0.0, 1.0, 10**400, 0.0, [10**400, 0, 0], [1, 0, 0]],
+        [0.0, 1.0, 1e200, 0.0, [0.0, 0, 0], [1e200, 0, 0]],
+    ],
+)
+async def test_rows_that_are_no_moves_are_skipped_and_the_rest_counts(
+    row: Any, autojump_clock: trio.testing.MockClock
+) -> None:
+    bench = Bench()
+    async with measuring(bench):
+        good = [0.0, 1.0, 4.0, 0.0, [0.0, 0.0, 0.0], [1.0, 0.0, 0.0]]
+        bench.klipper.tell_rows("extruder", row, good)
+    assert bench.measured() == (4, 0)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"position": None},
+        {"position": [0.0, 0.0]},
+        {"position": [0.0, 0.0, 0.0, math.nan]},
+        {"position": [0.0, 0.0, 0.0, 10**400]},
+        {"position": [0.0, 0.0, 0.0, "7"]},
+        {"extruder": ""},
+        {"extruder": None},
+        {"extra_axes": {"extruder": 99}},
+        {"print_time": "soon"},
+    ],
+)
+async def test_a_toolhead_that_makes_no_sense_costs_nothing(
+    fields: dict[str, object], autojump_clock: trio.testing.MockClock
+) -> None:
+    bench = Bench("position")
+    async with measuring(bench):
+        bench.klipper.mirror.merge({"toolhead": fields}, 0.0)
+        bench.klipper.extruder = "extruder"
+        bench.klipper.command(8)
+        bench.klipper.tell_status()
+        await trio.sleep(2)
+    assert bench.measured() == (8, 0)
