@@ -34,6 +34,14 @@ async def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None
             nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize(("durable", "level"), [(True, 2), (False, 1)])
+async def test_the_disk_is_synced_by_durable_writes_alone(nursery: trio.Nursery, durable: bool, level: int) -> None:
+    database = await open_database(nursery, None)
+    pragma = "PRAGMA synchronous"
+    assert await database.write(lambda c: c.execute(pragma).fetchone()[0], durable=durable) == level
+    assert await database.write(lambda c: c.execute(pragma).fetchone()[0]) == 2
+
+
 async def test_work_that_raises_leaves_nothing_behind(nursery: trio.Nursery) -> None:
     database = await open_database(nursery, None)
 

@@ -56,9 +56,13 @@ class Database:
     def vitals(self) -> Mapping[str, object]:
         return {"queue": self._workers.waiting}
 
-    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do `work` in one transaction: all of it is on disk when this returns, none of it when it raises."""
-        return await self._workers.run(self._in_transaction, work)
+    async def write(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
+        """Do `work` in one transaction: all of it is on disk when this returns, none of it when it raises.
+
+        With `durable` False it survives `kill -9`, but a power cut only once a durable write has followed: what
+        is written every second must not make a memory card sync every second.
+        """
+        return await self._workers.run(self._in_transaction, work, durable)
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do `work`, which only reads."""
@@ -69,9 +73,10 @@ class Database:
             raise StoreClosed("the database is not open")
         return work(self._connection)
 
-    def _in_transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _in_transaction(self, work: Callable[[sqlite3.Connection], T], durable: bool) -> T:
         if self._connection is None:
             raise StoreClosed("the database is not open")
+        self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             result = work(self._connection)
@@ -103,7 +108,6 @@ class Database:
         connection = sqlite3.connect(name, isolation_level=None, check_same_thread=False, timeout=5)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA cache_size = -512")  # KiB: a Pi's memory is for others
             problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]

@@ -55,7 +55,7 @@ class Disk:
         migrate(self.connection, (SCHEMA,))
         self.kill_in: int | None = None
 
-    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def write(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
         dies = self._dies()
         if dies and self.kill_in == 0:
             raise Killed

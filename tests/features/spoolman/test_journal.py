@@ -56,6 +56,20 @@ async def test_nothing_is_written_when_nothing_has_changed(database: Database) -
     assert await database.read(lambda c: c.total_changes) == changes
 
 
+async def test_what_only_a_kill_would_spare_is_made_to_last_by_the_next_durable_commit(database: Database) -> None:
+    journal, ledger = Journal(database), busy_ledger()
+    await journal.commit(ledger, durable=False)
+    assert await Journal(database).load() == ledger.state
+    changes = await database.read(lambda c: c.total_changes)
+    await journal.commit(ledger, durable=False)
+    assert await database.read(lambda c: c.total_changes) == changes
+    await journal.commit(ledger)
+    written = await database.read(lambda c: c.total_changes)
+    assert written > changes
+    await journal.commit(ledger)
+    assert await database.read(lambda c: c.total_changes) == written
+
+
 async def store(database: Database, value: bytes) -> None:
     await database.write(lambda c: c.execute("REPLACE INTO spoolman_state VALUES ('ledger', ?)", (value,)))
 
@@ -83,7 +97,7 @@ async def test_a_full_disk_is_told_and_loses_nothing() -> None:
     class FullDisk:
         full = True
 
-        async def write(self, work: object) -> object:
+        async def write(self, work: object, *, durable: bool = True) -> object:
             if self.full:
                 raise sqlite3.OperationalError("database or disk is full")
             return None

@@ -48,7 +48,7 @@ JOBS_KEPT = 500
 class Store(Protocol):
     """The database, as far as the journal needs it."""
 
-    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T: ...
+    async def write(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T: ...
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T: ...
 
@@ -102,6 +102,7 @@ class Journal:
         self._store = store
         self._prices = prices
         self._writing = trio.Lock()
+        self._synced = True
         self.warnings: list[str] = []
         self.broken = ""
         """Why nothing can be written at present; "" when all is well."""
@@ -123,16 +124,20 @@ class Journal:
             self.warnings.append(warning)
             return LedgerState()
 
-    async def commit(self, ledger: Ledger) -> None:
-        """Write down everything that has changed. Raises NoSpace, and loses nothing, when the disk doesn't take it."""
+    async def commit(self, ledger: Ledger, *, durable: bool = True) -> None:
+        """Write down everything that has changed. Raises NoSpace, and loses nothing, when the disk doesn't take it.
+
+        With `durable` False a power cut may lose it, until the next durable commit; `kill -9` can't.
+        """
         async with self._writing:
-            if not ledger.dirty and not ledger.settled:
+            if not ledger.dirty and not ledger.settled and (self._synced or not durable):
                 return
             state, settled, use = ledger.state.copy(), ledger.settled, ledger.job_use
             prices = {spool_id: self._prices(spool_id) for _, spool_id in use if spool_id is not None}
             ledger.settled, ledger.job_use, ledger.dirty = [], {}, False
             try:
-                await self._store.write(lambda c: _write(c, state, settled, use, prices))
+                await self._store.write(lambda c: _write(c, state, settled, use, prices), durable=durable)
+                self._synced = durable
             except BaseException as error:
                 ledger.settled[:0] = settled
                 for key, used_mm in use.items():

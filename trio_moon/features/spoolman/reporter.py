@@ -121,9 +121,9 @@ class Reporter:
 
     async def report_all(self) -> None:
         """One round over everything that is pending, open or watched for."""
+        await self._journal.commit(self._ledger)
         if trio.current_time() < self._hold_until:
             return
-        await self._journal.commit(self._ledger)
         self._forget_old()
         for spool_id in self._busy_spools():
             try:

@@ -377,13 +377,13 @@ class Spoolman:
         self._save_now.set()
 
     async def _save(self) -> None:
-        """Write down what was measured, whether or not Spoolman is there."""
+        """Write down what was measured, before anybody can be killed; the reporter sees to it that it lasts."""
         while True:
             with trio.move_on_after(min(self.settings.sync_rate, SAVE_EVERY)):
                 await self._save_now.wait()
             self._save_now = trio.Event()
             try:
-                await self.journal.commit(self.ledger)
+                await self.journal.commit(self.ledger, durable=False)
             except MoonError as error:
                 logger.debug("not saved: %s", error)
 
