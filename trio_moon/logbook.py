@@ -40,7 +40,6 @@ class Logbook:
             "hypercorn",
             "hypercorn.error",
             "hypercorn.access",
-            "watchfiles",
             "apprise",
         ):
             logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -21,6 +21,21 @@ async def test_work_keeps_to_the_beat_and_late_rounds_are_not_made_up_for(
     assert rounds == [1, 2, 5, 6, 7]
 
 
+async def test_everybody_with_the_same_period_wakes_at_the_same_moment(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    moments = set()
+
+    async def work() -> None:
+        moments.add(trio.current_time())
+
+    for _ in range(3):
+        nursery.start_soon(periodic, 1.0, work)
+        await trio.sleep(0.3)
+    await trio.sleep(3)
+    assert moments == {1.0, 2.0, 3.0}
+
+
 def test_a_later_word_on_the_same_matter_replaces_the_earlier() -> None:
     notices = Notices()
     notices.add_source(lambda: ["from the file"])

@@ -8,16 +8,16 @@ from typing import NoReturn
 import trio
 
 
-async def periodic(period: float, work: Callable[[], Awaitable[object]]) -> NoReturn:
-    """Do `work` every `period` seconds, the first time after one period.
+async def next_beat(period: float) -> None:
+    """Sleep until Trio's clock shows the next whole multiple of `period`, in seconds.
 
-    A late round is not made up for: the next one keeps to the beat.
+    So everybody with the same period wakes at the same moment: an idle processor pays most for waking up.
     """
-    due = trio.current_time() + period
+    await trio.sleep_until((trio.current_time() // period + 1) * period)
+
+
+async def periodic(period: float, work: Callable[[], Awaitable[object]]) -> NoReturn:
+    """Do `work` on every beat. A round that was missed because the one before took long is not made up for."""
     while True:
-        await trio.sleep_until(due)
+        await next_beat(period)
         await work()
-        now = trio.current_time()
-        due += period
-        if due <= now:
-            due += period * ((now - due) // period + 1)

@@ -9,6 +9,7 @@ import trio
 
 from trio_moon.kit.json_codec import Raw, decode
 from trio_moon.kit.pending import Pending
+from trio_moon.kit.periodic import next_beat
 from trio_moon.model.errors import KlippyAway, KlippyRefused, PeerTimeout
 from trio_moon.printer.codec import ABSENT, Message, render
 
@@ -75,7 +76,7 @@ class Calls:
     async def watch_deadlines(self) -> None:
         """Give up, once a second, what Klipper hasn't answered in time: cheaper than a timer for each request."""
         while True:
-            await trio.sleep(1)
+            await next_beat(1.0)
             now = trio.current_time()
             for call_id, (deadline, method) in tuple(self._deadlines.items()):
                 if deadline <= now and (pending := self._forget(call_id)) is not None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import trio
 
+from trio_moon.kit.periodic import next_beat
 from trio_moon.web.connection import Connection
 from trio_moon.web.settings import Limits
 
@@ -123,7 +124,7 @@ class Door:
     async def sweep(self) -> None:
         """End what is overdue, every now and then: cheaper than a timer for each request."""
         while True:
-            await trio.sleep(self._limits.sweep_every)
+            await next_beat(self._limits.sweep_every)
             now = trio.current_time()
             for connection in self.connections:
                 try:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 import trio
-import watchfiles
 
 from tests.features.files.world import World
 from trio_moon.features.files import watcher
+from trio_moon.kit.inotify import OVERFLOWED, Event, Inotify
 
 
 @pytest.fixture
@@ -67,12 +69,10 @@ async def test_outside_changes_are_told_with_one_word_for_a_whole_folder(watched
 async def test_where_changes_can_not_be_watched_they_are_looked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def exhausted(*paths: str, **options: object) -> Iterator[object]:
-        if paths:
-            raise OSError("OS file watch limit reached")
-        yield set()
+    def exhausted(self: Inotify, folder: str) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(watchfiles, "watch", exhausted)
+    monkeypatch.setattr(Inotify, "add", exhausted)
     monkeypatch.setattr(watcher, "LOOK_EVERY", 0.05)
     monkeypatch.setattr(watcher, "SETTLED_AFTER", 0.05)
     async with World.open(tmp_path, watch=True) as world:
@@ -81,6 +81,53 @@ async def test_where_changes_can_not_be_watched_they_are_looked_for(
         (world.gcodes / "a.gcode").unlink()
         await told_of(world, lambda told: told[-1] == ("delete_file", "gcodes/a.gcode"))
         assert world.files.watcher.vitals()["watching"] == "polling"
+
+
+@pytest.mark.slow
+async def test_folders_that_come_go_and_move_are_followed(watched: World, tmp_path: Path) -> None:
+    (watched.gcodes / "old/deep").mkdir()
+    (watched.gcodes / "old").rename(watched.gcodes / "renamed")
+    await settle(watched)
+    watched.ear.heard.clear()
+    watched.write("gcodes/renamed/deep/a.gcode")
+    await settle(watched)
+    assert watched.actions() == [("create_file", "gcodes/renamed/deep/a.gcode")]
+    (watched.gcodes / "renamed").rename(tmp_path / "elsewhere")
+    await settle(watched)
+    (tmp_path / "elsewhere/deep/b.gcode").write_text("G28")
+    watched.write("gcodes/renamed/c.gcode")
+    await settle(watched)
+    assert watched.actions()[1:] == [("delete_dir", "gcodes/renamed"), ("create_dir", "gcodes/renamed")]
+
+
+@pytest.mark.slow
+async def test_links_are_followed_inside_their_root_and_make_no_circles(watched: World) -> None:
+    (watched.gcodes / "old/top").symlink_to(watched.gcodes)
+    (watched.gcodes / "out").symlink_to("/usr")
+    (watched.gcodes / "old/x.gcode").write_text("G28\nG28")
+    await settle(watched)
+    actions = watched.actions()
+    assert ("create_dir", "gcodes/old/top") in actions
+    assert ("modify_file", "gcodes/old/x.gcode") in actions
+    assert not [path for _, path in actions if path.startswith("gcodes/out")]
+
+
+@pytest.mark.slow
+async def test_more_changes_than_the_kernel_keeps_are_found_by_looking(
+    watched: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_many(self: Inotify) -> list[Event]:
+        return [*read(self), Event(-1, OVERFLOWED, b"")]
+
+    read = Inotify.read
+    monkeypatch.setattr(Inotify, "read", too_many)
+    watched.write("gcodes/new/sub/a.gcode")
+    await settle(watched)
+    assert watched.actions() == [("create_dir", "gcodes/new")]
+    monkeypatch.setattr(Inotify, "read", read)
+    watched.write("gcodes/new/sub/b.gcode")
+    await settle(watched)
+    assert watched.actions()[1:] == [("create_file", "gcodes/new/sub/b.gcode")]
 
 
 @pytest.mark.slow

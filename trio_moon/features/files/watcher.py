@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from contextlib import closing
 
 import trio
 
+from trio_moon.features.files.folder_watch import FolderWatch
 from trio_moon.features.files.library import Library
-from trio_moon.features.files.places import STAGING, Place
-
-if TYPE_CHECKING:
-    import watchfiles
+from trio_moon.features.files.places import Place
+from trio_moon.kit.inotify import Inotify
 
 logger = logging.getLogger(__name__)
 
-GATHER_MS = 1000
-"""What happens together is told together, unless it goes on for longer than this."""
-STEP_MS = 200
-"""How often the watching thread looks up: what a change waits at most, and what an idle printer pays for."""
+GATHER = 0.5
+"""Seconds: what happens together is told together."""
 SETTLED_AFTER = 0.5
 """Seconds without a change after which a file counts as written; one that grows is told of when it is whole."""
 LONGEST_UNSETTLED = 30.0
-STARTS_WITHIN = 2.0
-"""Seconds until we are told of changes for sure."""
 LOOK_EVERY = 15.0
 """Seconds between looks when the kernel can't tell us of changes."""
 
@@ -52,42 +44,36 @@ class Watcher:
         await self._library.open(task_status.started)
         if not self._enabled:
             await trio.sleep_forever()
-        bases = await self._library.on_disk(self._bases)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._keep_telling)
-            nursery.start_soon(self._look_once)
             try:
-                await self._listen(bases)
-            except* OSError as errors:
-                reason = errors.exceptions[0]
-                logger.warning("changes of files can't be watched (%s): looking every %g s", reason, LOOK_EVERY)
+                with closing(Inotify()) as kernel:
+                    await self._listen(kernel)
+            except OSError as error:
+                logger.warning("changes of files can't be watched (%s): looking every %g s", error, LOOK_EVERY)
             await self._keep_looking()
 
-    def _bases(self) -> list[tuple[str, str]]:
-        """What clients may change is what they want news of; of a growing log there would be no end."""
-        roots = (root for root in self._library.roots if root.writable and root.path.is_dir())
-        return [(os.path.realpath(root.path), root.name) for root in roots]
-
-    async def _listen(self, bases: list[tuple[str, str]]) -> None:
+    async def _listen(self, kernel: Inotify) -> None:
+        folders = FolderWatch(self._library.roots, kernel)
+        on_disk = self._library.on_disk
+        await on_disk(folders.add_roots)
         self._how = "events"
-        stop = threading.Event()
-        here = partial(trio.to_thread.run_sync, limiter=trio.CapacityLimiter(1))  # this thread is ours for good
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_set_when_cancelled, stop)  # the watching thread ends by this alone
-            batches = await here(_watch, [path for path, _ in bases], stop)
-            while (batch := await here(next, batches, None)) is not None:
-                self._touch(place for _, path in batch for place in _places(path, bases))
+        await self._look()  # what changed before we were told of changes
+        while True:
+            await kernel.wait()
+            await trio.sleep(GATHER)
+            touched = await on_disk(folders.changed)
+            if touched is None:
+                await on_disk(folders.add_roots)
+                await self._look()
+            else:
+                self._touch(touched)
 
     async def _keep_looking(self) -> None:
         self._how = "polling"
         while True:
             await trio.sleep(LOOK_EVERY)
             await self._look()
-
-    async def _look_once(self) -> None:
-        """Find what changed between the first look and the moment from which we are told of changes."""
-        await trio.sleep(STARTS_WITHIN)
-        await self._look()
 
     async def _look(self) -> None:
         bases = {root.name for root in self._library.roots if root.writable}
@@ -125,27 +111,3 @@ class Watcher:
             if writing and time.monotonic() - since < LONGEST_UNSETTLED:
                 hot[place] = since
         return hot
-
-
-def _watch(paths: list[str], stop: threading.Event) -> Iterator[set[tuple[watchfiles.Change, str]]]:
-    import watchfiles  # in its thread: whoever watches nothing needs no memory for it, and nobody waits for it
-
-    return watchfiles.watch(  # its `awatch` does the same, with anyio between us and the thread (2 MB)
-        *paths, watch_filter=None, debounce=GATHER_MS, step=STEP_MS, stop_event=stop, rust_timeout=60_000
-    )
-
-
-async def _set_when_cancelled(event: threading.Event) -> None:
-    try:
-        await trio.sleep_forever()
-    finally:
-        event.set()
-
-
-def _places(path: str, bases: list[tuple[str, str]]) -> Iterable[Place]:
-    """The place that a path on disk has in each root (a root may lie inside another)."""
-    for base, root in bases:
-        if path.startswith(base + "/"):
-            parts = Path(path[len(base) + 1 :]).parts
-            if not any(part.endswith(STAGING) for part in parts):
-                yield Place(root, parts)
