@@ -142,6 +142,7 @@ class Process:
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
         self.log = paths.logs / "moonraker.log"
+        self.stderr = paths.root.with_name(f"{paths.root.name}.stderr")
 
     @property
     def pid(self) -> int:
@@ -152,12 +153,12 @@ class Process:
         """Start it and wait until it answers."""
         known = self.log.stat().st_size if self.log.exists() else 0
         command = [sys.executable, "-m", "trio_moon", "run", "-d", str(self.paths.root), *self._arguments]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        with self.stderr.open("wb") as stderr:
+            self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr)
         with trio.fail_after(START_TIMEOUT):
             while True:
                 if self._process.poll() is not None:
-                    assert self._process.stderr is not None
-                    raise AssertionError(self._process.stderr.read().decode())
+                    raise AssertionError(self.stderr.read_text())
                 new = self.log.read_text()[known:] if self.log.exists() else ""
                 for line in new.splitlines():
                     if "listening on http" in line:
@@ -172,8 +173,6 @@ class Process:
         with trio.fail_after(START_TIMEOUT):
             while self._process.poll() is None:
                 await trio.sleep(0.01)
-        assert self._process.stderr is not None
-        self._process.stderr.close()
         return trio.current_time() - began
 
     async def kill(self) -> None:
@@ -191,5 +190,3 @@ class Process:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
-        if self._process is not None and self._process.stderr is not None:
-            self._process.stderr.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal
 
 from trio_moon.model.errors import ConfigError
@@ -54,5 +53,7 @@ class TemplateFailed(ConfigError):
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """A hint like `` (did you mean 'port'?)``, or nothing when no known word is close."""
+    from difflib import get_close_matches  # most configurations have no misspelt word
+
     close = get_close_matches(word, sorted(known), n=1, cutoff=0.7)
     return f" (did you mean '{close[0]}'?)" if close else ""

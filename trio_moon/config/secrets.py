@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 from copy import deepcopy
 from typing import TYPE_CHECKING
 
@@ -71,6 +70,8 @@ def parse_secrets(text: str, name: str = "moonraker.secrets") -> Secrets:
 
 
 def _parse_ini(text: str, name: str) -> dict[str, object]:
+    import configparser  # most configurations have no secrets
+
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read_string(text)

@@ -20,7 +20,6 @@ from trio_moon.rpc.registry import Registry, permit
 from trio_moon.rpc.replies import Download, Incoming, Reply
 from trio_moon.rpc.request_head import Doorkeeper, RequestHead
 from trio_moon.web.downloads import FileSlice, open_download
-from trio_moon.web.multipart import parse_fields
 from trio_moon.web.pages import Pages
 from trio_moon.web.settings import Limits
 
@@ -147,6 +146,8 @@ class Call:
         if body:
             content_type = head.headers.get("content-type", "")
             if content_type[:20].lower().startswith("multipart/form-data"):
+                from trio_moon.web.multipart import parse_fields  # seldom sent to calls that are no uploads
+
                 arguments.update(parse_fields(content_type, body))
             else:
                 arguments.update(parse_body(content_type, body))

@@ -176,7 +176,8 @@ def open_tcp(host: str | None, port: int) -> list[socket.socket]:
 
 def _addresses(host: str | None, port: int) -> list[tuple[int, int, int, str, tuple[object, ...]]]:
     if host is not None:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        name = host.encode() if host.isascii() else host  # as text, it loads the tables of international names
+        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         return [(int(family), 0, 0, "", address) for family, _, _, _, address in found]
     both: list[tuple[int, int, int, str, tuple[object, ...]]] = [(socket.AF_INET, 0, 0, "", ("0.0.0.0", port))]
     if _speaks_ipv6():

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import mimetypes
 import os
 import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from email.utils import formatdate, parsedate_to_datetime
 from urllib.parse import quote
 
 from trio_moon.model.errors import NotFound
 from trio_moon.rpc.replies import Download
 from trio_moon.rpc.request_head import RequestHead
+from trio_moon.web.http_date import http_date, seconds_of
 
 TYPES = {
     ".gcode": "application/octet-stream",
@@ -87,7 +86,7 @@ def _decide(head: RequestHead, download: Download, descriptor: int, found: os.st
     modified = int(found.st_mtime)
     headers = {
         "ETag": etag,
-        "Last-Modified": formatdate(modified, usegmt=True),
+        "Last-Modified": http_date(modified),
         "Accept-Ranges": "bytes",
         "Cache-Control": "no-cache",
     }
@@ -135,7 +134,11 @@ def parse_range(text: str, size: int) -> tuple[int, int] | None:
 def content_type_of(filename: str) -> str:
     """The type that a file's ending stands for."""
     ending = os.path.splitext(filename)[1].lower()
-    return TYPES.get(ending) or mimetypes.guess_type(filename)[0] or "application/octet-stream"
+    if ending in TYPES:
+        return TYPES[ending]
+    import mimetypes  # seldom needed
+
+    return mimetypes.guess_type(filename)[0] or "application/octet-stream"
 
 
 def _matches(header: str, etag: str) -> bool:
@@ -146,7 +149,7 @@ def _not_after(modified: int, header: str | None) -> bool:
     if not header:
         return False
     try:
-        return modified <= parsedate_to_datetime(header).timestamp()
+        return modified <= seconds_of(header)
     except (ValueError, OverflowError):
         return False
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from typing import cast
-
-from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFailed
+from collections.abc import Callable, Iterator
 
 TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
+
+Piece = tuple[int, bytes | str, bool]
+"""`(opcode, payload, ended)` of a frame, or of a piece of a message; a close has its code in two bytes."""
+
+_FAREWELLS = (b"", b"\x03\xe8", b"\x03\xe9")
+"""How clients leave: without a word, or with 1000 or 1001."""
 
 
 def frame_text(payload: bytes) -> bytes:
@@ -45,16 +48,16 @@ class FrameReader:
     """Bytes of a client in, pieces of messages and control frames out.
 
     Short, whole, unfragmented texts are all that our clients send. Such frames are unmasked here, in a tenth of the
-    time; the first frame that is anything else hands the connection to wsproto for good.
+    time; the first frame that is anything else hands the connection to wsproto for good, which is loaded only then.
     """
 
     def __init__(self) -> None:
         self._rest = b""
-        self._protocol: FrameProtocol | None = None
+        self._read_thoroughly: Callable[[bytes], Iterator[Piece]] | None = None
 
-    def feed(self, data: bytes) -> Iterator[tuple[int, bytes | str, bool]]:
-        """`(opcode, payload, ended)` for each frame or piece; a close has its code in two bytes. Raises Violation."""
-        if self._protocol is None:
+    def feed(self, data: bytes) -> Iterator[Piece]:
+        """What has come; nothing follows a close. Raises Violation."""
+        if self._read_thoroughly is None:
             if self._rest:
                 data = self._rest + data
             at, size = 0, len(data)
@@ -64,26 +67,34 @@ class FrameReader:
                     self._rest = data[at:]
                     return
                 if end < 0:
-                    self._protocol = FrameProtocol(client=False, extensions=[])
+                    from trio_moon.web.thorough_frames import ThoroughReader
+
+                    self._read_thoroughly = ThoroughReader().feed
                     data = data[at:]
                     break
-                yield data[at] & 15, _unmasked(data, at, end), True
+                payload = _unmasked(data, at, end)
+                if data[at] == 0x88:
+                    yield CLOSE, payload or b"\x03\xe8", True
+                    return
+                yield data[at] & 15, payload, True
                 at = end
             self._rest = b""
-        if self._protocol is not None and data:
-            yield from _read_thoroughly(self._protocol, data)
+        if self._read_thoroughly is not None and data:
+            yield from self._read_thoroughly(data)
 
 
 def _end_of_plain(data: bytes, at: int, size: int) -> int:
     """Where the plain frame at `at` ends; 0 while that isn't known, -1 if it is none."""
-    if data[at] not in (0x81, 0x89, 0x8A):
+    if data[at] not in (0x81, 0x88, 0x89, 0x8A):
         return -1
     if size - at < 2:
         return 0
     length = data[at + 1] - 0x80
     if length < 126:
         end = at + 6 + length
-        return -1 if length < 0 else end if end <= size else 0
+        if length < 0 or (data[at] == 0x88 and end <= size and _unmasked(data, at, end) not in _FAREWELLS):
+            return -1
+        return end if end <= size else 0
     if length == 127 or data[at] != 0x81:
         return -1
     if size - at < 4:
@@ -105,18 +116,3 @@ def _unmasked(data: bytes, at: int, end: int) -> bytes | str:
         return payload.decode()
     except UnicodeDecodeError:
         raise Violation(1007, "the text is not valid UTF-8") from None
-
-
-def _read_thoroughly(protocol: FrameProtocol, data: bytes) -> Iterator[tuple[int, bytes | str, bool]]:
-    try:
-        protocol.receive_bytes(data)
-        for frame in protocol.received_frames():
-            if frame.opcode is Opcode.CLOSE:
-                code = int(cast("tuple[int, str]", frame.payload)[0])
-                code = 1000 if code == CloseReason.NO_STATUS_RCVD else code
-                yield CLOSE, struct.pack("!H", code), True
-                return
-            opcode = TEXT if not frame.opcode.iscontrol() else int(frame.opcode)
-            yield opcode, cast("bytes | str", frame.payload), frame.frame_finished and frame.message_finished
-    except ParseFailed as error:
-        raise Violation(int(error.code), str(error)) from None

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from email.utils import formatdate
 from http import HTTPStatus
 
 import trio
@@ -19,6 +18,7 @@ from trio_moon.web.body_framing import body_of
 from trio_moon.web.body_reader import SHORT, read_whole, skip
 from trio_moon.web.budget import Budget
 from trio_moon.web.connection import Connection, Gone
+from trio_moon.web.http_date import http_date
 from trio_moon.web.request_parser import BadRequest, ParsedHead, parse_head
 from trio_moon.web.settings import Limits
 from trio_moon.web.uploads import Uploads
@@ -290,7 +290,7 @@ def _date_line() -> str:
     global _date
     now = int(time.time())
     if now != _date[0]:
-        _date = (now, f"Date: {formatdate(now, usegmt=True)}\r\n")
+        _date = (now, f"Date: {http_date(now)}\r\n")
     return _date[1]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import select
 import socket
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -13,9 +14,11 @@ from trio_moon.web.answers import Answer, Call
 from trio_moon.web.body_framing import Body
 from trio_moon.web.body_reader import Pace
 from trio_moon.web.connection import Connection, Gone
-from trio_moon.web.multipart import MultipartReader
 from trio_moon.web.request_parser import BadRequest
 from trio_moon.web.settings import Limits
+
+if TYPE_CHECKING:
+    from trio_moon.web.multipart import MultipartReader
 
 CHUNK = 1 << 18
 PATIENCE_MS = 20
@@ -50,6 +53,8 @@ class Uploads:
             return call.refusal(error), False
         finished = read = False
         try:
+            from trio_moon.web.multipart import MultipartReader  # with the first upload: 0.5 MB
+
             reader = MultipartReader(call.head.headers["content-type"], incoming)
             await self._read_body(connection, reader, call, body, begun)
             read = True

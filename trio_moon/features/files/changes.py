@@ -6,7 +6,6 @@ import os
 import shutil
 import stat
 import time
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,6 +148,8 @@ class Changes:
 
     def prepare_zip(self, items: list[Place], dest: Place, *, compress: bool) -> Prepared:
         """Pack files and whole folders into an archive that waits for its place."""
+        import zipfile  # seldom needed
+
         self._roots.check_writable(dest)
         path = self._staging.enter(dest.root)
         method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED

@@ -19,7 +19,6 @@ from trio_moon.features.files.places import Place, parse_parts
 from trio_moon.features.files.roots import disk_errors
 from trio_moon.features.files.staging import NEW_FILE
 from trio_moon.features.files.starter import Outcome, Starter
-from trio_moon.features.files.ufp import unpack_ufp
 from trio_moon.model.errors import BadParams, TooLarge, Unprocessable
 from trio_moon.rpc.caller import Caller
 from trio_moon.rpc.replies import Reply
@@ -175,6 +174,8 @@ class Upload:
         if place.root == "gcodes" and place.name.lower().endswith(".ufp"):
             model = self._stage("gcodes")
             with disk_errors(str(place)):
+                from trio_moon.features.files.ufp import unpack_ufp  # seldom needed, and so is zipfile
+
                 picture = unpack_ufp(path, model, largest=self._desk.largest)
             if picture is not None:
                 with contextlib.suppress(ValueError):

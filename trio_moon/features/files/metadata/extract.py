@@ -8,7 +8,6 @@ import uuid
 
 from trio_moon.features.files.metadata.excerpt import Excerpt
 from trio_moon.features.files.metadata.pictures import Picture, beside, find_pictures, keep_pictures, with_small
-from trio_moon.features.files.metadata.slicers import read_slicer
 from trio_moon.features.files.places import Place
 from trio_moon.features.files.roots import Roots, disk_errors
 from trio_moon.model.errors import NotFound
@@ -18,6 +17,8 @@ Metadata = dict[str, object]
 
 def extract_metadata(roots: Roots, gcode: Place) -> tuple[Metadata, int]:
     """Read a file, keep its pictures beside it; returns its metadata and its time of change in nanoseconds."""
+    from trio_moon.features.files.metadata.slicers import read_slicer  # most starts find no new file to read
+
     with disk_errors(str(gcode)):
         descriptor = os.open(roots.resolve(gcode), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:

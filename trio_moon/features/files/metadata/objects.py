@@ -19,7 +19,6 @@ from trio_moon.features.files import listing
 from trio_moon.features.files.index import Change
 from trio_moon.features.files.library import Library
 from trio_moon.features.files.metadata.excerpt import Excerpt
-from trio_moon.features.files.metadata.slicers import read_slicer
 from trio_moon.features.files.places import Place
 from trio_moon.model.errors import MoonError
 
@@ -55,6 +54,8 @@ def kind_of_marks(excerpt: Excerpt) -> str | None:
         return None
     if "\nM486" in excerpt.head:
         return "m486"
+    from trio_moon.features.files.metadata.slicers import read_slicer  # seldom needed
+
     slicer, _ = read_slicer(excerpt)
     mark = _MARKS.get(slicer.objects or "")
     return slicer.objects if mark and any(line.startswith(mark) for line in excerpt.head_comments) else None
