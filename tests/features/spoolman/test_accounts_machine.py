@@ -274,7 +274,7 @@ class Accounts(RuleBasedStateMachine):
         self._run(self.service.reporter.report_all)
         self.disk.kill_in = None
         self.spoolman.fault = "none"
-        self.service.reporter.parked.clear()
+        self.service.reporter.note_return()
 
     @rule(first=st.booleans())
     def kill_at_the_journal(self, first: bool) -> None:

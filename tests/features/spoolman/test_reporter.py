@@ -12,7 +12,8 @@ from trio.testing import MockClock
 from trio_moon.features.spoolman.client import Applied, Away, Missing, Refused, Unknown
 from trio_moon.features.spoolman.evidence import Witness
 from trio_moon.features.spoolman.ledger import Ledger, Session
-from trio_moon.features.spoolman.reporter import PARKED_RETRIES, Reporter
+from trio_moon.features.spoolman.reporter import Reporter
+from trio_moon.features.spoolman.retries import REFUSED_PAUSES
 from trio_moon.features.spoolman.spool import Spool
 from trio_moon.model.errors import NoSpace
 
@@ -53,7 +54,7 @@ class Books:
         self.commits = 0
         self.full = False
 
-    async def commit(self, ledger: Ledger) -> None:
+    async def commit(self, ledger: Ledger, *, durable: bool = True) -> None:
         await trio.lowlevel.checkpoint()
         if self.full:
             raise NoSpace("full")
@@ -194,14 +195,14 @@ async def test_what_spoolman_refuses_is_parked_and_not_offered_for_ever(
 
     world.spoolman.answer_use = refuse
     world.ledger.observe("extruder", 2.0)
-    await trio.sleep(sum(PARKED_RETRIES) + 100)
-    assert len(offered) == 1 + len(PARKED_RETRIES)
+    await trio.sleep(sum(REFUSED_PAUSES) + 100)
+    assert len(offered) == 1 + len(REFUSED_PAUSES)
     await trio.sleep(24 * 3600)
-    assert len(offered) == 1 + len(PARKED_RETRIES)
+    assert len(offered) == 1 + len(REFUSED_PAUSES)
     assert world.reporter.parked[1].reason == "HTTP 422: no"
     assert world.pending == pytest.approx(2.0)
     world.spoolman.answer_use = world.spoolman.apply
-    world.reporter.wake(unpark=True)
+    world.reporter.note_return()
     await trio.sleep(1)
     assert world.spoolman.used_mm == pytest.approx(2.0)
     assert not world.reporter.parked
@@ -218,6 +219,84 @@ async def test_who_asks_us_to_wait_is_left_alone_for_so_long(world: World, autoj
     world.ledger.observe("extruder", 2.0)
     await trio.sleep(300)
     assert [after - before for before, after in itertools.pairwise(asked)] == [pytest.approx(120, abs=6)] * 2
+
+
+async def test_a_report_that_hangs_is_sent_again_soon(world: World, autojump_clock: MockClock) -> None:
+    world.spoolman.answer_use = lambda used_mm: Unknown("never")
+    world.spoolman.use_after = 1000
+    world.ledger.observe("extruder", 2.0)
+    await trio.sleep(5.1)  # the report is on its way now, and its answer won't come
+    world.spoolman.answer_use = world.spoolman.apply
+    world.spoolman.use_after = 0
+    await trio.sleep(2.9)
+    assert world.spoolman.used_mm == pytest.approx(2.0)
+
+
+async def test_a_spoolman_that_counts_slowly_is_given_more_time(
+    world: World, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    async def count_later(used_mm: float) -> None:
+        await trio.sleep(3.0)
+        world.spoolman.apply(used_mm)
+
+    def count_slowly(used_mm: float) -> Unknown:
+        nursery.start_soon(count_later, used_mm)
+        return Unknown("no answer")
+
+    world.spoolman.answer_use = count_slowly
+    world.spoolman.use_after = 1000
+    world.ledger.observe("extruder", 2.0)
+    await trio.sleep(60)
+    assert world.spoolman.used_mm == pytest.approx(2.0, abs=1e-5)
+    reports = len(world.spoolman.uses)
+    for number in range(1, 6):
+        world.ledger.observe("extruder", 2.0 + 10.0 * number)
+        await trio.sleep(20)
+    assert world.spoolman.used_mm == pytest.approx(52.0, abs=1e-5)
+    assert [round(mm, 5) for mm in world.spoolman.uses[reports:]] == [10.0] * 5
+
+
+async def test_reports_that_vanish_are_not_sent_too_often(world: World, autojump_clock: MockClock) -> None:
+    sent: list[float] = []
+
+    def vanish(used_mm: float) -> Unknown:
+        sent.append(used_mm)
+        return Unknown("reset")
+
+    world.spoolman.answer_use = vanish
+    world.ledger.observe("extruder", 2.0)
+    await trio.sleep(15)
+    assert len(sent) > 5
+    await trio.sleep(3600)
+    assert len(sent) < 90
+    world.spoolman.answer_use = world.spoolman.apply
+    await trio.sleep(70)
+    assert world.spoolman.used_mm == pytest.approx(2.0)
+
+
+async def test_a_change_of_a_refused_spool_is_a_reason_to_offer_again(world: World, autojump_clock: MockClock) -> None:
+    world.spoolman.answer_use = lambda used_mm: Refused("HTTP 422: no", 422)
+    world.ledger.observe("extruder", 2.0)
+    await trio.sleep(3600)
+    world.spoolman.answer_use = world.spoolman.apply
+    world.reporter.note_change(2)
+    await trio.sleep(3600)
+    assert world.pending == pytest.approx(2.0)
+    world.reporter.note_change(1)
+    await trio.sleep(0.5)
+    assert world.spoolman.used_mm == pytest.approx(2.0)
+
+
+async def test_what_spoolman_asked_us_to_wait_for_ends_with_its_return(world: World, autojump_clock: MockClock) -> None:
+    world.spoolman.answer_use = lambda used_mm: Refused("HTTP 503", None, 300.0)
+    world.ledger.observe("extruder", 2.0)
+    await trio.sleep(20)
+    world.spoolman.answer_use = world.spoolman.apply
+    await trio.sleep(20)
+    assert world.pending == pytest.approx(2.0)
+    world.reporter.note_return()
+    await trio.sleep(0.5)
+    assert world.spoolman.used_mm == pytest.approx(2.0)
 
 
 async def test_a_question_that_hangs_is_asked_again_beside_it(world: World, autojump_clock: MockClock) -> None:

@@ -1,4 +1,4 @@
-"""Play scenarios: `python -m tests.integration.accounting [-n ROUNDS] [-j TOGETHER] [NAME …]`."""
+"""Play scenarios: `python -m tests.integration.accounting [-n ROUNDS] [-j TOGETHER] [NAME or FAMILY …]`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 
 import trio
 
-from tests.integration.accounting import klipper_fails, service_dies, spoolman_fails, spools_change
+from tests.integration.accounting import klipper_fails, service_dies, spoolman_fails, spoolman_returns, spools_change
 from tests.integration.accounting.scenario import SCENARIOS, Scenario
 
-__all__ = ["klipper_fails", "service_dies", "spoolman_fails", "spools_change"]
+__all__ = ["klipper_fails", "service_dies", "spoolman_fails", "spoolman_returns", "spools_change"]
 
 
 async def play_all(chosen: list[Scenario], together: int, keep: Path) -> list[str]:
@@ -48,7 +48,8 @@ parser.add_argument("-n", type=int, default=1)
 parser.add_argument("-j", type=int, default=4)
 parser.add_argument("names", nargs="*")
 options = parser.parse_args()
-chosen = [s for s in SCENARIOS.values() if not options.names or any(name in s.name for name in options.names)]
+names = options.names or [""]
+chosen = [s for s in SCENARIOS.values() if any(name == s.family or name in s.name for name in names)]
 bad = []
 keep = Path(tempfile.mkdtemp(prefix="accounting-"))
 for _ in range(options.n):

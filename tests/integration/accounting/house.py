@@ -46,6 +46,12 @@ class Printer:
         text = conf.read_text()
         conf.write_text(text.replace("[server]\n", f"[server]\nklippy_uds_address: {self.klipper.socket_path}\n"))
 
+    def use_spoolman(self, url: str) -> None:
+        """Talk to Spoolman at another address from the next start on."""
+        conf = self.process.paths.config / "moonraker.conf"
+        conf.write_text(conf.read_text().replace(self.spoolman_url, url))
+        self.spoolman_url = url
+
     async def start(self) -> None:
         """Start the service, and wait until it has found Klipper (if that is there)."""
         self.client = await self.process.start()

@@ -31,6 +31,10 @@ class Scenario:
     def name(self) -> str:
         return self.play.__name__
 
+    @property
+    def family(self) -> str:
+        return self.play.__module__.rpartition(".")[2]
+
     async def run(self, root: Path) -> float:
         """Play it to its end; returns how long the books needed to balance at the last look."""
         with trio.fail_after(self.longest):

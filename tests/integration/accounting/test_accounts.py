@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.integration.accounting import klipper_fails, service_dies, spoolman_fails, spools_change
+from tests.integration.accounting import klipper_fails, service_dies, spoolman_fails, spoolman_returns, spools_change
 from tests.integration.accounting.scenario import SCENARIOS, Scenario
 
-__all__ = ["klipper_fails", "service_dies", "spoolman_fails", "spools_change"]
+__all__ = ["klipper_fails", "service_dies", "spoolman_fails", "spoolman_returns", "spools_change"]
 
 TOGETHER = 6
 ALL = os.environ.get("TRIO_MOON_ACCOUNTING") == "all"

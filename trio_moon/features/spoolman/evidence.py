@@ -39,10 +39,12 @@ def signed(pending_mm: float, random: float) -> float:
 
 
 def explain(change_mm: float, claims: Sequence[float], tolerance_mm: float) -> tuple[int, ...] | None:
-    """Which of our amounts make up a change, as indices; None when no combination does."""
-    claims = claims[:MOST_CLAIMS]
-    for count in range(1, len(claims) + 1):
-        for chosen in combinations(range(len(claims)), count):
+    """Which of our amounts make up a change, as indices; None when no combination does.
+
+    One alone is looked for among all of them, several together among the first.
+    """
+    for count in range(1, min(len(claims), MOST_CLAIMS) + 1):
+        for chosen in combinations(range(len(claims) if count == 1 else min(len(claims), MOST_CLAIMS)), count):
             if abs(change_mm - math.fsum(claims[index] for index in chosen)) <= tolerance_mm:
                 return chosen
     return None
@@ -60,6 +62,8 @@ class Witness:
         self._connected = False
         self._told_since_begin: set[int] = set()
         """Spools whose open report began under the websocket's eyes."""
+        self.late = 0
+        """How many reports turned up after they had been taken back."""
 
     @property
     def _seen(self) -> dict[int, float]:
@@ -155,7 +159,7 @@ class Witness:
         self, spool_id: int, change_mm: float, used_mm: float, at: float, how: str, most: int = MOST_CLAIMS
     ) -> float:
         """Settle what a change explains; returns how much that is."""
-        watched = sorted(self._ledger.watched(spool_id), key=lambda intent: intent.outcome != "open")
+        watched = sorted(self._ledger.watched(spool_id), key=lambda intent: (intent.outcome != "open", -intent.id))
         amounts = [intent.used_mm for intent in watched]
         chosen = explain(change_mm, amounts, _noise(used_mm))
         if chosen is not None:
@@ -165,6 +169,7 @@ class Witness:
         if chosen is None or len(chosen) > most:
             return 0.0
         for index in chosen:
+            self.late += watched[index].outcome == "not_applied"
             self._ledger.applied(watched[index], at, how)
         return math.fsum(amounts[index] for index in chosen)
 

@@ -24,8 +24,9 @@ PING_EVERY = 5.0
 PONG_TIMEOUT = 5.0
 """A link on which no answer to our ping comes in this time is dead, whatever TCP says."""
 PAUSES = Pauses(first=1.0, longest=30.0, jitter=0.3)
-KNOCK_EVERY = 2.0
-"""While Spoolman is down it is asked this often whether it is back, so that a long pause ends at once."""
+KNOCK_EVERY = 1.5
+KNOCK_TIMEOUT = 1.5
+"""While there is no link, Spoolman is asked whether it is up: once it is again, no pause and no timeout goes on."""
 
 
 class Listener(Protocol):
@@ -50,20 +51,42 @@ class LiveLink:
         self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
         self._listener = listener
         self._is_up = is_up
+        self._attempt = trio.CancelScope()
+        self._returned = trio.Event()
+        self._away = trio.Event()
+        self._away.set()
         self.state = LinkState()
 
     async def run(self) -> None:
         """Connect, listen, and connect again."""
-        await keep_connected(
-            self._session, link=self.state, pauses=PAUSES, logger=logger, peer="Spoolman", sooner=self._comes_back
-        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._knock)
+            await keep_connected(
+                self._attempted, link=self.state, pauses=PAUSES, logger=logger, peer="Spoolman", sooner=self._comes_back
+            )
+
+    async def _knock(self) -> None:
+        """Notice when Spoolman was down and is up again: what was asked while it was down may never be answered."""
+        was_down = False
+        while True:
+            await self._away.wait()
+            up = False
+            with trio.move_on_after(KNOCK_TIMEOUT):
+                up = await self._is_up()
+            if up and was_down and not self.state.connected:
+                self._returned.set()
+                self._attempt.cancel()
+            was_down = not up
+            await trio.sleep(KNOCK_EVERY)
 
     async def _comes_back(self) -> None:
-        """Ends when Spoolman was down and is up again."""
-        was_down = False
-        while not ((up := await self._is_up()) and was_down):
-            was_down = was_down or not up
-            await trio.sleep(KNOCK_EVERY)
+        await self._returned.wait()
+
+    async def _attempted(self, connected: Callable[[], None]) -> None:
+        self._returned = trio.Event()
+        with trio.CancelScope() as self._attempt:
+            await self._session(connected)
+        raise PeerLost("no websocket while Spoolman was down")
 
     async def _session(self, connected: Callable[[], None]) -> None:
         reason = "the connection ended"
@@ -87,6 +110,7 @@ class LiveLink:
         finally:
             if self.state.connected:
                 self.state.connected = False
+                self._away.set()
                 self._listener.spoolman_lost(reason)
             await trio.aclose_forcefully(stream)  # trio-websocket leaves it open when the other side ends first
         raise PeerLost(reason)
@@ -100,6 +124,7 @@ class LiveLink:
                 socket = await wrap_client_stream(nursery, stream, self._peer.host, target, extra_headers=self._headers)
                 handshake.deadline = math.inf
                 connected()
+                self._away = trio.Event()
                 self._listener.spoolman_connected()
                 nursery.start_soon(_heartbeat, socket)
                 try:

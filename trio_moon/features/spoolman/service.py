@@ -247,7 +247,7 @@ class Spoolman:
         async with self._changing:
             amount = self.ledger.orphan(spool_id)
             self.shelf.pop(spool_id, None)
-            self.reporter.parked.pop(spool_id, None)
+            self.reporter.forget(spool_id)
             if spool_id in self.tools.values():
                 logger.info("spool %d is gone: %s", spool_id, reason)
                 kept = {tool: None if spool == spool_id else spool for tool, spool in self.tools.items()}
@@ -261,7 +261,7 @@ class Spoolman:
 
     def spoolman_connected(self) -> None:
         self._witness.news_begin()
-        self.reporter.wake(unpark=True)
+        self.reporter.note_return()
         self.look_at(*(spool_id for spool_id in self.tools.values() if spool_id is not None))
         self._tell_connection()
 
@@ -271,7 +271,7 @@ class Spoolman:
 
     def spool_changed(self, spool: Spool) -> None:
         self._witness.told(spool.id, spool.used_mm, time.time())
-        self.reporter.note_evidence()
+        self.reporter.note_change(spool.id)
         if spool.id in self.shelf or spool.id in self.tools.values():
             self._put_on_shelf(spool)
 
@@ -377,13 +377,17 @@ class Spoolman:
         self._save_now.set()
 
     async def _save(self) -> None:
-        """Write down what was measured, before anybody can be killed; the reporter sees to it that it lasts."""
+        """Write down what was measured before anybody can be killed, and see to it that it lasts."""
+        sync_at = 0.0
         while True:
             with trio.move_on_after(min(self.settings.sync_rate, SAVE_EVERY)):
                 await self._save_now.wait()
             self._save_now = trio.Event()
+            durable = trio.current_time() >= sync_at
             try:
-                await self.journal.commit(self.ledger, durable=False)
+                await self.journal.commit(self.ledger, durable=durable)
+                if durable:
+                    sync_at = trio.current_time() + self.settings.sync_rate - SAVE_EVERY
             except MoonError as error:
                 logger.debug("not saved: %s", error)
 
