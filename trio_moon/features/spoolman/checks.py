@@ -12,6 +12,7 @@ import trio
 from trio_moon.features.spoolman.client import Away
 from trio_moon.features.spoolman.ledger import Ledger, Tools, spool_for
 from trio_moon.features.spoolman.plan import Need, needs_of
+from trio_moon.features.spoolman.shelf import Shelf
 from trio_moon.features.spoolman.spool import Spool
 from trio_moon.kit.topics import Topic
 from trio_moon.model.errors import Conflict, MoonError
@@ -136,12 +137,10 @@ class Stock(Protocol):
     def tools(self) -> Tools: ...
 
     @property
-    def shelf(self) -> Mapping[int, Spool]: ...
+    def shelf(self) -> Shelf: ...
 
     @property
     def alerts(self) -> Topic[SpoolmanAlert]: ...
-
-    async def refresh(self, spool_ids: Sequence[int]) -> Away | None: ...
 
 
 class PrintCheck:
@@ -177,7 +176,7 @@ class PrintCheck:
         asked = sorted({spool_id for spool_id in spools.values() if spool_id is not None})
         away: Away | None = Away(f"Spoolman didn't answer within {READ_TIMEOUT:g} s")
         with trio.move_on_after(READ_TIMEOUT):
-            away = await self._stock.refresh(asked)
+            away = await self._stock.shelf.refresh(asked)
         if away is not None:
             unchecked = away.reason
         elif not needs:

@@ -8,9 +8,10 @@ import msgspec
 from msgspec import Meta
 
 from trio_moon.features.spoolman import proxy
+from trio_moon.features.spoolman.arguments import LARGEST_ID, MAX_TOOL, parse_number
 from trio_moon.features.spoolman.courier import LEAST_REPORT_MM
 from trio_moon.features.spoolman.ledger import Intent
-from trio_moon.features.spoolman.service import LARGEST_ID, MAX_TOOL, Spoolman, parse_number
+from trio_moon.features.spoolman.service import Spoolman
 from trio_moon.model.errors import BadParams
 from trio_moon.rpc.binding import Arguments, NoParams
 from trio_moon.rpc.caller import Caller

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
 import trio
 
+from trio_moon.features.spoolman.absence import AbsenceWatch
 from trio_moon.features.spoolman.checks import MetadataOf, PrintCheck
-from trio_moon.features.spoolman.client import Away, Missing, SpoolmanClient
+from trio_moon.features.spoolman.client import SpoolmanClient
 from trio_moon.features.spoolman.evidence import Witness
 from trio_moon.features.spoolman.jobs import JobKeeper, JobNews
 from trio_moon.features.spoolman.journal import Journal, Store
@@ -21,26 +21,22 @@ from trio_moon.features.spoolman.live import LiveLink
 from trio_moon.features.spoolman.lookout import Lookout
 from trio_moon.features.spoolman.macro import SpoolMacro
 from trio_moon.features.spoolman.motion import FilamentMeter, Klipper
+from trio_moon.features.spoolman.orders import REMOTE_METHOD, Orders
 from trio_moon.features.spoolman.reporter import Reporter
 from trio_moon.features.spoolman.settings import SpoolmanSettings
+from trio_moon.features.spoolman.shelf import Shelf
 from trio_moon.features.spoolman.spool import Spool
 from trio_moon.kit.json_codec import Raw
 from trio_moon.kit.topics import Topic
-from trio_moon.model.errors import BadParams, Conflict, MoonError, NotFound
+from trio_moon.model.errors import Conflict, MoonError, NotFound
 from trio_moon.model.events import SpoolmanAlert, SpoolSelected
 
 logger = logging.getLogger(__name__)
 
-REMOTE_METHOD = "spoolman_set_active_spool"
-MAX_ORDERS = 256
-AWAY_FOR = 30.0
-"""Seconds after which a user hears that Spoolman is away; a restart of it is not worth a message."""
 SAVE_EVERY = 1.0
 """Seconds at most until what Klipper has told is on disk: it tells each move once."""
 LAST_COMMIT = 0.5
 """Seconds that the end of the service may wait for the disk."""
-MAX_TOOL = 98
-LARGEST_ID = 2**63 - 1
 
 
 class Printer(Klipper, Protocol):
@@ -79,12 +75,11 @@ class Spoolman:
     ) -> None:
         self.settings = settings
         self.ledger = Ledger()
-        self.journal = Journal(database, self._price)
         self.client = SpoolmanClient(settings)
+        self.shelf = Shelf(self.client, on_put=self._on_shelf, on_gone=self._not_found)
+        self.journal = Journal(database, self.shelf.price)
         self.alerts = alerts or Topic[SpoolmanAlert]()
         self.selected: Topic[SpoolSelected] = Topic()
-        self.shelf: dict[int, Spool] = {}
-        """Spools as Spoolman showed them last."""
         self._printer = printer
         self._audience = audience
         self._witness = Witness(self.ledger)
@@ -94,10 +89,11 @@ class Spoolman:
             self.journal,
             self.client,
             every=settings.sync_rate,
-            on_spool=self._put_on_shelf,
+            on_spool=self.shelf.put,
             on_gone=self._spool_is_gone,
         )
         self._live = LiveLink(self.client.peer, settings.headers, self, self.client.is_healthy)
+        self._absence = AbsenceWatch(self._live.state, self.alerts)
         self.meter = FilamentMeter(
             printer,
             self.ledger,
@@ -107,14 +103,11 @@ class Spoolman:
             save_soon=self._save_soon,
         )
         self._save_now = trio.Event()
-        self._link_changed = trio.Event()
         self._loaded = trio.Event()
         self._changing = trio.Lock()
         self._announced: int | None = None
-        self._to_look_at: set[int] = set()
-        self._look = trio.Event()
-        self._send_orders, self._receive_orders = trio.open_memory_channel[dict[str, object]](MAX_ORDERS)
-        printer.offer(REMOTE_METHOD, self._on_remote_call)
+        self._orders = Orders(self.choose, printer.say)
+        printer.offer(REMOTE_METHOD, self._orders.take)
         self.check = PrintCheck(self, metadata_of, printer.say, settings.check_before_print)
         printer.before_print.append(self.check.guard)
         pause = self._pause if "pause" in settings.low_filament_action else None
@@ -150,7 +143,7 @@ class Spoolman:
             "spoolman": "connected" if self.connected else self._live.state.reason,
             "reports": self.reporter.away_because or "ok",
             "accounting": self.meter.source,
-            "orders": self._send_orders.statistics().current_buffer_used,
+            "orders": self._orders.waiting,
             "journal": self.journal.broken or "ok",
         }
 
@@ -190,7 +183,7 @@ class Spoolman:
         before = dict(self.tools)
         self.ledger.set_tools(tools, moment)
         self._announced = self.active_spool
-        self.look_at(*(spool_id for spool_id in tools.values() if spool_id is not None))
+        self._look_at_tools()
         try:
             await self.journal.commit(self.ledger)
         finally:  # and nothing that waits behind it: the answer to the call comes first
@@ -217,21 +210,6 @@ class Spoolman:
             self._announced = self.active_spool
             self._tell_selected(self.active_tool, self.active_spool)
 
-    def _on_remote_call(self, params: dict[str, object]) -> None:
-        try:
-            self._send_orders.send_nowait(params)
-        except trio.WouldBlock:
-            logger.error("%s was called too often: a call was dropped", REMOTE_METHOD)
-
-    async def _obey(self) -> None:
-        async for params in self._receive_orders:
-            try:
-                tool = parse_number(params.get("tool", 0), "tool", 0, MAX_TOOL)
-                await self.choose(tool, parse_macro_spool(params.get("spool_id")))
-            except MoonError as error:
-                logger.warning("%s: %s", REMOTE_METHOD, error)
-                self._printer.say(f"!! {REMOTE_METHOD}: {error}")
-
     # --- usage that nobody can report
 
     async def assign_orphaned(self, spool_id: int, to_spool_id: int | None) -> None:
@@ -246,7 +224,7 @@ class Spoolman:
     async def _spool_is_gone(self, spool_id: int, reason: str) -> None:
         async with self._changing:
             amount = self.ledger.orphan(spool_id)
-            self.shelf.pop(spool_id, None)
+            self.shelf.remove(spool_id)
             self.reporter.forget(spool_id)
             if spool_id in self.tools.values():
                 logger.info("spool %d is gone: %s", spool_id, reason)
@@ -262,7 +240,7 @@ class Spoolman:
     def spoolman_connected(self) -> None:
         self._witness.news_begin()
         self.reporter.note_return()
-        self.look_at(*(spool_id for spool_id in self.tools.values() if spool_id is not None))
+        self._look_at_tools()
         self._tell_connection()
 
     def spoolman_lost(self, reason: str) -> None:
@@ -273,71 +251,27 @@ class Spoolman:
         self._witness.told(spool.id, spool.used_mm, time.time())
         self.reporter.note_change(spool.id)
         if spool.id in self.shelf or spool.id in self.tools.values():
-            self._put_on_shelf(spool)
+            self.shelf.put(spool)
 
     def spool_deleted(self, spool_id: int) -> None:
-        self.look_at(spool_id)
+        self.shelf.look_at(spool_id)
 
     def _tell_connection(self) -> None:
-        self._link_changed.set()
+        self._absence.link_changed()
         self._audience.announce_after_answer("notify_spoolman_status_changed", {"spoolman_connected": self.connected})
 
-    async def _watch_absence(self) -> None:
-        told = False
-        while True:
-            self._link_changed = trio.Event()
-            with trio.move_on_after(math.inf if self.connected or told else AWAY_FOR) as waiting:
-                await self._link_changed.wait()
-            if waiting.cancelled_caught:
-                told = True
-                message = f"Spoolman is away ({self._live.state.reason}); usage is kept until it returns."
-                self.alerts.publish(SpoolmanAlert("spoolman_lost", message))
-            elif told and self.connected:
-                told = False
-                self.alerts.publish(SpoolmanAlert("spoolman_back", "Spoolman is back; kept usage is reported."))
+    # --- the shelf's news
 
-    # --- the shelf
+    def _look_at_tools(self) -> None:
+        self.shelf.look_at(*(spool_id for spool_id in self.tools.values() if spool_id is not None))
 
-    def look_at(self, *spool_ids: int) -> None:
-        """Read these spools from Spoolman soon, and see whether they are still there."""
-        if spool_ids:
-            self._to_look_at.update(spool_ids)
-            self._look.set()
-
-    async def _keep_shelf(self) -> None:
-        while True:
-            await self._look.wait()
-            self._look, spool_ids, self._to_look_at = trio.Event(), self._to_look_at, set()
-            for spool_id in spool_ids:
-                found = await self.client.read_spool(spool_id)
-                if isinstance(found, Missing):
-                    await trio.sleep(0.5)
-                    found = await self.client.read_spool(spool_id)
-                if isinstance(found, Spool):
-                    self._put_on_shelf(found)
-                elif isinstance(found, Missing) and (
-                    spool_id in self.tools.values() or spool_id in self.ledger.state.pending
-                ):
-                    await self._spool_is_gone(spool_id, found.reason)
-
-    def _put_on_shelf(self, spool: Spool) -> None:
-        self.shelf[spool.id] = spool
+    def _on_shelf(self, spool: Spool) -> None:
         if self._macro is not None and spool.id == self.active_spool:
             self._macro.update()
 
-    async def refresh(self, spool_ids: Sequence[int]) -> Away | None:
-        """Read these spools now; Away as soon as Spoolman doesn't answer."""
-        for spool_id in spool_ids:
-            found = await self.client.read_spool(spool_id)
-            if isinstance(found, Away):
-                return found
-            if isinstance(found, Spool):
-                self._put_on_shelf(found)
-        return None
-
-    def _price(self, spool_id: int) -> tuple[float | None, float | None]:
-        spool = self.shelf.get(spool_id)
-        return (None, None) if spool is None else (spool.grams_per_mm, spool.cost_per_mm)
+    async def _not_found(self, spool_id: int, reason: str) -> None:
+        if spool_id in self.tools.values() or spool_id in self.ledger.state.pending:
+            await self._spool_is_gone(spool_id, reason)
 
     def _in_use(self) -> tuple[int, int | None, Spool | None]:
         spool_id = self.active_spool
@@ -358,12 +292,12 @@ class Spoolman:
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self.meter.run)
-                nursery.start_soon(self._obey)
-                nursery.start_soon(self._keep_shelf)
+                nursery.start_soon(self._orders.run)
+                nursery.start_soon(self.shelf.run)
                 nursery.start_soon(self._save)
                 nursery.start_soon(self.reporter.run)
                 nursery.start_soon(self._live.run)
-                nursery.start_soon(self._watch_absence)
+                nursery.start_soon(self._absence.run)
                 nursery.start_soon(self._lookout.run)
                 nursery.start_soon(self.jobs.run)
                 if self._macro is not None:
@@ -400,21 +334,3 @@ def _check_tools(tools: Tools) -> None:
         if spool_id in holders:
             raise Conflict(f"spool {spool_id} is already on tool {holders[spool_id]}; take it off before tool {tool}")
         holders[spool_id] = tool
-
-
-def parse_number(value: object, name: str, least: int, most: int) -> int:
-    """A whole number, or its digits in a string; BadParams with a sentence otherwise."""
-    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
-        value = int(value.strip()) if len(value) < 25 else -1
-    if type(value) is float and value.is_integer():
-        value = int(value)
-    if type(value) is not int or not least <= value <= most:
-        raise BadParams(f"argument '{name}': {value!r:.60} is not a whole number from {least}")
-    return value
-
-
-def parse_macro_spool(value: object) -> int | None:
-    """What macros say for a spool: a number or its digits; 0, nothing and None mean no spool."""
-    if value is None or (value == 0 and value is not False) or (isinstance(value, str) and value.strip() in ("", "0")):
-        return None
-    return parse_number(value, "spool_id", 1, LARGEST_ID)
