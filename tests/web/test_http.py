@@ -7,7 +7,7 @@ import json
 import pytest
 import trio
 
-from tests.web.world import HttpClient, Running, multipart
+from tests.web.world import HttpClient, HttpReply, Running, multipart
 
 
 async def test_an_api_call_is_answered_in_a_result(http: HttpClient) -> None:
@@ -42,6 +42,16 @@ async def test_who_asks_for_the_end_after_the_answer_gets_it(front: Running, ver
     with trio.fail_after(10):  # also who doesn't leave has to go
         while len(front.front._door):
             await trio.sleep(0.05)
+
+
+async def test_the_same_head_again_has_another_body_and_is_judged_anew(front: Running, http: HttpClient) -> None:
+    async def post(number: int) -> HttpReply:
+        return await http.ask("POST", "/server/echo", b'{"n": %d}' % number, content_type="application/json")
+
+    assert (await post(1)).json() == {"result": {"n": 1}}
+    assert (await post(2)).json() == {"result": {"n": 2}}
+    front.world.doorkeeper.closed = True
+    assert (await post(3)).status == 401
 
 
 async def test_a_call_that_waits_is_answered(http: HttpClient) -> None:

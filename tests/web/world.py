@@ -45,10 +45,11 @@ class OpenDoorkeeper:
     """Lets everybody in, except for one key, one origin, and one header that tests use."""
 
     last: RequestHead
+    closed = False
 
     def admit(self, head: RequestHead) -> Caller:
         self.last = head
-        if head.headers.get("x-api-key") == "wrong":
+        if self.closed or head.headers.get("x-api-key") == "wrong":
             raise Unauthorized("the API key is wrong")
         if head.headers.get("origin") == "http://evil.example":
             raise Forbidden("this origin is not allowed")

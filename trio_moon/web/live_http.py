@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 
@@ -13,7 +13,7 @@ import trio
 
 from trio_moon.model.errors import RequestError, TooLarge
 from trio_moon.rpc.caller import Transport
-from trio_moon.web.answers import Answer, Answers, Call, error_answer
+from trio_moon.web.answers import JSON_TYPE, Answer, Answers, Call, error_answer
 from trio_moon.web.body_framing import body_of
 from trio_moon.web.body_reader import SHORT, read_whole, skip
 from trio_moon.web.budget import Budget
@@ -97,6 +97,9 @@ class _Exchange:
         self._connection = connection
         self._buffer = b""
         self._out: list[bytes] = []
+        self._known_head = b""
+        self._known: ParsedHead | None = None
+        """What the last head was parsed to: who keeps a connection asks the same again and again."""
 
     async def run(self) -> None:
         connection = self._connection
@@ -123,15 +126,7 @@ class _Exchange:
                     continue
                 end = self._buffer.find(b"\r\n\r\n")
                 if end >= 0 and end <= limits.head_bytes:
-                    head = self._buffer if end + 4 == len(self._buffer) else self._buffer[: end + 4]
-                    parsed = parse_head(
-                        head,
-                        connection.address,
-                        max_lines=limits.header_lines,
-                        strip=self._lane._prefix,
-                        secure=connection.secure,
-                    )
-                    return parsed, end + 4
+                    return self._parsed(end + 4), end + 4
                 _refuse_hopeless(self._buffer, limits.head_bytes)
             await self._flush()
             if self._buffer:
@@ -149,6 +144,20 @@ class _Exchange:
             if not data:
                 return None, 0
             self._buffer = self._buffer + data if self._buffer else data
+
+    def _parsed(self, size: int) -> ParsedHead:
+        """The head in the first `size` bytes of the buffer."""
+        head = self._buffer if size == len(self._buffer) else self._buffer[:size]
+        if self._known is None or head != self._known_head:
+            self._known = parse_head(
+                head,
+                self._connection.address,
+                max_lines=self._limits.header_lines,
+                strip=self._lane._prefix,
+                secure=self._connection.secure,
+            )
+            self._known_head = head
+        return self._known
 
     async def _serve_one(self, parsed: ParsedHead, size: int) -> bool:
         """Answer one request; False when the connection has ended or is in other hands."""
@@ -281,37 +290,44 @@ def _refuse_hopeless(buffer: bytes, head_bytes: int) -> None:
         raise BadRequest(400, "Malformed request: a request line ends in HTTP/1.1 and CR LF")
 
 
-_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
-_JSON_HEAD = "Content-Type: application/json; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n"
-_date: tuple[int, str] = (0, "")
+_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_JSON_HEAD = b"Content-Type: application/json; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n"
+_date: tuple[int, bytes] = (0, b"")
 
 
-def _date_line() -> str:
+def _date_line() -> bytes:
     global _date
     now = int(time.time())
     if now != _date[0]:
-        _date = (now, f"Date: {http_date(now)}\r\n")
+        _date = (now, f"Date: {http_date(now)}\r\n".encode())
     return _date[1]
 
 
 def render(answer: Answer, *, keep_alive: bool, head_only: bool = False) -> bytes:
     """The bytes of an answer; of a file's answer only the head."""
     status, body = answer.status, answer.body
-    length = answer.file.length if answer.file is not None else len(body)
-    text = _LINES.get(status) or f"HTTP/1.1 {status} Status {status}\r\n"
-    text += _date_line()
-    if status not in (204, 304):
-        text += f"Content-Length: {length}\r\n"
-        if answer.content_type == "application/json; charset=utf-8":
-            text += _JSON_HEAD
-        else:
-            text += f"Content-Type: {answer.content_type}\r\nX-Content-Type-Options: nosniff\r\n"
-    if not keep_alive:
-        text += "Connection: close\r\n"
-    for name, value in answer.headers.items():
+    line = _LINES.get(status) or b"HTTP/1.1 %d Status %d\r\n" % (status, status)
+    if status in (204, 304):
+        about, body = b"", b""
+    else:
+        length = answer.file.length if answer.file is not None else len(body)
+        about = b"Content-Length: %d\r\n%b" % (length, _type_lines(answer.content_type))
+    if answer.headers or not keep_alive:
+        about += _more_lines(answer.headers, keep_alive)
+    return b"%b%b%b\r\n%b" % (line, _date_line(), about, b"" if head_only else body)
+
+
+def _type_lines(content_type: str) -> bytes:
+    if content_type == JSON_TYPE:
+        return _JSON_HEAD
+    return f"Content-Type: {content_type}\r\nX-Content-Type-Options: nosniff\r\n".encode("latin-1", "replace")
+
+
+def _more_lines(headers: Mapping[str, str], keep_alive: bool) -> bytes:
+    text = "" if keep_alive else "Connection: close\r\n"
+    for name, value in headers.items():
         text += f"{name}: {_clean(value)}\r\n"
-    head = (text + "\r\n").encode("latin-1", "replace")
-    return head if head_only or status in (204, 304) else head + body
+    return text.encode("latin-1", "replace")
 
 
 def _clean(value: str) -> str:

@@ -19,6 +19,8 @@ HARMLESS_VERBS = frozenset({"GET", "HEAD", "OPTIONS"})
 OPEN_PATHS = frozenset({"/access/login", "/access/refresh_jwt", "/access/info"})
 """Where a client goes to replace credentials that are worth nothing any more."""
 
+CREDENTIAL_HEADERS = frozenset({"authorization", "x-access-token", "x-api-key"})
+
 SLICER_PATHS = "/api/"
 """OctoPrint's API: slicers send a made-up key there, because OctoPrint wants one."""
 
@@ -100,6 +102,8 @@ class Guard:
     def _shown(self, head: RequestHead, address: str, ambient: str | None) -> str | None:
         """The user of the credentials in a request; None if there are none. Unauthorized if they are wrong."""
         headers = head.headers
+        if not head.query and CREDENTIAL_HEADERS.isdisjoint(headers):
+            return None
         query = _token_arguments(head.query)
         if "token" in query:
             user = self._credentials.redeem(query["token"], address)

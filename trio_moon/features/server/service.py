@@ -15,6 +15,7 @@ from trio_moon.rpc.caller import Caller, ClientInfo
 
 API_VERSION = (1, 5, 0)
 """The version of Moonraker's API that we answer."""
+API_VERSION_STRING = ".".join(map(str, API_VERSION))
 
 MOONRAKER_VERSION = f"v0.11.0-trio-moon-{__version__}"
 """Frontends compare the part before the first dash with the oldest Moonraker that they can use."""
@@ -101,7 +102,7 @@ class Server:
             "moonraker_version": MOONRAKER_VERSION,
             "missing_klippy_requirements": [],
             "api_version": list(API_VERSION),
-            "api_version_string": ".".join(map(str, API_VERSION)),
+            "api_version_string": API_VERSION_STRING,
         }
 
     def _what_changes_seldom(self) -> dict[str, object]:
