@@ -170,6 +170,27 @@ def test_usage_of_a_spool_that_is_gone_can_be_given_to_another() -> None:
     assert (ledger.state.orphaned, ledger.state.pending) == ({}, {2: 10.0})
 
 
+def test_a_report_that_left_almost_nothing_leaves_no_orphan() -> None:
+    ledger = new_ledger(t0=1)
+    ledger.observe("extruder", 10.0)
+    ledger.applied(ledger.begin(1, 10.0 - 4e-7, before_mm=0.0, at=1.0), 2.0)
+    assert ledger.orphan(1) == 0.0
+    assert (ledger.state.orphaned, ledger.state.pending) == ({}, {})
+    assert ledger.state.unassigned == pytest.approx(4e-7)
+
+
+def test_what_a_spool_was_charged_too_much_stays_in_the_books_when_it_is_gone() -> None:
+    ledger = new_ledger(t0=1)
+    ledger.observe("extruder", 10.0)
+    hung = ledger.begin(1, 10.0, before_mm=0.0, at=1.0)
+    ledger.taken_back(hung, 2.0, "not there")
+    ledger.applied(ledger.begin(1, 10.0, before_mm=0.0, at=3.0), 4.0)
+    ledger.applied(hung, 5.0)
+    ledger.orphan(1)
+    charged = 20.0
+    assert charged + sum(ledger.state.orphaned.values()) + ledger.state.unassigned == 10.0
+
+
 def test_a_job_knows_what_it_took_from_which_spool_and_tool() -> None:
     ledger = new_ledger(t0=1, t1=2)
     ledger.observe("extruder", 3.0)

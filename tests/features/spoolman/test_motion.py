@@ -34,7 +34,7 @@ class QuietKlipper:
         self.info: dict[str, object] = {}
         self.commanded = dict.fromkeys(EXTRUDERS, 0.0)
         self.extruder = "extruder"
-        self.print_time = 0.0
+        self.print_time: Any = 0.0
         self.clock = 0.0
         """What it says as `estimated_print_time`."""
         self.live_mm = 0.0
@@ -316,6 +316,55 @@ async def test_at_the_first_meeting_what_was_extruded_before_is_not_ours(
         bench.klipper.tell_move(500, 520)
         bench.klipper.tell_move(800, 807, "extruder1")
     assert bench.measured() == (20, 7)
+
+
+@pytest.mark.parametrize("print_time", ["soon", math.nan, -math.inf, -5.0, 1e300, 10**400, {}])
+@pytest.mark.parametrize("source", ["auto", "position"])
+async def test_a_print_time_that_makes_no_sense_is_no_new_life(
+    source: str, print_time: object, autojump_clock: trio.testing.MockClock
+) -> None:
+    bench = Bench(source)
+    async with measuring(bench):
+        bench.klipper.command(8)
+        bench.klipper.live_mm = 8
+        bench.klipper.tell_status()
+        bench.klipper.print_time = print_time
+        for _ in range(2):
+            bench.klipper.tell_status()
+            bench.ledger.set_tools({0: 1, 1: 2}, await bench.meter.moment())
+            await bench.klipper.lose()
+            await bench.klipper.connect()
+            await trio.sleep(2)
+        bench.klipper.print_time = 2.0
+        bench.klipper.tell_status()
+        await bench.klipper.lose()
+        await bench.klipper.connect()
+    assert bench.measured() == (8, 0)
+
+
+async def test_a_klipper_that_once_says_no_process_id_is_known_by_the_one_before(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    bench = Bench()
+    async with measuring(bench):
+        bench.klipper.tell_move(0, 10)
+        await bench.klipper.lose()
+        await bench.klipper.connect(process_id=0)
+        await bench.klipper.lose()
+        bench.klipper.command(30)
+        bench.klipper.live_mm = 30
+        await bench.klipper.connect(process_id=2)
+    assert bench.measured() == (40, 0)
+
+
+async def test_at_the_first_meeting_the_idle_tools_past_is_not_ours(autojump_clock: trio.testing.MockClock) -> None:
+    bench = Bench()
+    bench.klipper.command(500, "extruder1")
+    bench.klipper.command(0, "extruder")
+    async with measuring(bench):
+        bench.klipper.tell_move(500, 507, "extruder1")
+        bench.klipper.tell_move(0, 3)
+    assert bench.measured() == (3, 7)
 
 
 @pytest.mark.parametrize(

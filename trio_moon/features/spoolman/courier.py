@@ -16,14 +16,13 @@ import trio
 
 from trio_moon.features.spoolman.client import Applied, Away, Missing, Refused, Unknown
 from trio_moon.features.spoolman.evidence import Verdict, Witness, signed
-from trio_moon.features.spoolman.ledger import Intent, Ledger
+from trio_moon.features.spoolman.ledger import LEAST_REPORT_MM, Intent, Ledger
 from trio_moon.features.spoolman.retries import Retries
 from trio_moon.features.spoolman.spool import Spool
 from trio_moon.model.errors import MoonError
 
 logger = logging.getLogger(__name__)
 
-LEAST_REPORT_MM = 1e-6
 PATIENCE = 1.5
 """Seconds after which a report without an answer is doubted, and Spoolman's books are looked at beside it."""
 LONGEST_PATIENCE = 6.0

@@ -9,8 +9,7 @@ from msgspec import Meta
 
 from trio_moon.features.spoolman import proxy
 from trio_moon.features.spoolman.arguments import LARGEST_ID, MAX_TOOL, parse_number
-from trio_moon.features.spoolman.courier import LEAST_REPORT_MM
-from trio_moon.features.spoolman.ledger import Intent
+from trio_moon.features.spoolman.ledger import LEAST_REPORT_MM, Intent
 from trio_moon.features.spoolman.service import Spoolman
 from trio_moon.model.errors import BadParams
 from trio_moon.rpc.binding import Arguments, NoParams

@@ -18,6 +18,10 @@ from dataclasses import dataclass, field, replace
 
 LARGEST_POSITION_MM = 1e8
 """100 km of filament: a larger position is some mistake, not a print."""
+LARGEST_TIME = 1e8
+"""Three years of Klipper's clock: a later time is some mistake, too."""
+LEAST_REPORT_MM = 1e-6
+"""Less isn't worth a report: each leaves something behind, see `evidence`."""
 MAX_ERAS = 32
 """More changes of spool don't happen within the half minute for which Klipper still tells moves of the past."""
 SHARED_TOOL = 0
@@ -47,12 +51,17 @@ class Session:
     socket: str = ""
     """The identity of the socket's file, which each life of Klipper makes anew."""
 
+    def known_by(self, met: Session) -> Session:
+        """The same life met again: what isn't told now stays as it was known."""
+        return Session(met.process_id or self.process_id, met.socket or self.socket)
+
 
 @dataclass(frozen=True)
 class Moment:
     """Where the printer stood at one moment: all commands so far, executed or not."""
 
     print_time: float
+    """NaN when Klipper didn't tell it."""
     extruder: str
     position_mm: float
     promised: bool = False
@@ -184,7 +193,7 @@ class Ledger:
         """The extruder made these moves. Those it is known to have made already change nothing."""
         state = self.state
         for move in moves:
-            if not (_sane(move.start_mm) and _sane(move.end_mm) and math.isfinite(move.time)):
+            if not (_sane(move.start_mm) and _sane(move.end_mm) and abs(move.time) < LARGEST_TIME):
                 continue
             self._rise(extruder, move.start_mm, move.time)
             self._rise(extruder, move.end_mm, move.time)
@@ -193,7 +202,7 @@ class Ledger:
 
     def pass_time(self, print_time: float) -> None:
         """The printer's clock has come to this moment."""
-        if math.isfinite(print_time) and print_time > self.state.print_time:
+        if self.state.print_time < print_time < LARGEST_TIME:
             self.state.print_time = print_time
 
     def _rise(self, extruder: str, position_mm: float, at: float) -> None:
@@ -322,17 +331,22 @@ class Ledger:
     # --- spools that are gone
 
     def orphan(self, spool_id: int) -> float:
-        """The spool doesn't exist any more: what was to be reported on it waits for the user. Returns how much."""
+        """The spool doesn't exist any more: what was to be reported on it waits for the user. Returns how much.
+
+        Below zero it is what the spool was charged too much, which can't be taken back any more.
+        """
         state = self.state
         for intent in self.watched(spool_id):
             if intent.outcome == "open":
                 self.refused(intent, intent.at, "the spool is gone")
             else:
                 self.forget(intent)
-        amount = state.pending.pop(spool_id, 0.0)
-        if amount > 0:
-            state.orphaned[spool_id] = state.orphaned.get(spool_id, 0.0) + amount
         self.dirty = True
+        amount = state.pending.pop(spool_id, 0.0)
+        if abs(amount) < LEAST_REPORT_MM:
+            state.unassigned += amount
+            return 0.0
+        state.orphaned[spool_id] = state.orphaned.get(spool_id, 0.0) + amount
         return amount
 
     def assign_orphaned(self, spool_id: int, to_spool_id: int | None) -> float:

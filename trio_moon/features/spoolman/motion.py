@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import trio
 
-from trio_moon.features.spoolman.ledger import Ledger, Moment, Move
+from trio_moon.features.spoolman.ledger import LARGEST_TIME, Ledger, Moment, Move
 from trio_moon.features.spoolman.lives import AWAKE, Lives, identify
 from trio_moon.features.spoolman.promises import Promises
 from trio_moon.kit.periodic import periodic
@@ -172,11 +172,11 @@ class FilamentMeter:
         if self._lives.is_another(state, session, moment, trio.current_time()):
             if not first:
                 logger.info("Klipper began anew: its extruders count from 0")
-            stands_at_0 = moment is not None and moment.position_mm <= 0
-            self._ledger.begin_session(session, complete=not first or self._lives.began_anew or stands_at_0)
+            complete = not first or self._lives.began_anew or self._has_given_nothing(moment)
+            self._ledger.begin_session(session, complete=complete)
             self._promises.forget()
             self._save_soon()
-        elif session != state.session:
+        elif state.session is not None and state.session != (session := state.session.known_by(session)):
             state.session = session
             self._ledger.dirty = True
         self._lives.entered()
@@ -186,6 +186,11 @@ class FilamentMeter:
                 self._ledger.observe(moment.extruder, moment.position_mm)
             self._ledger.pass_time(moment.print_time)
             self._activate(moment.extruder)
+
+    def _has_given_nothing(self, moment: Moment | None) -> bool:
+        """Whether no extruder has ever moved in this life. Where an idle one stands, nobody tells."""
+        alone = len(self._extruders()) == 1
+        return moment is not None and moment.position_mm <= 0 and (alone or moment.print_time == 0)
 
     async def _open_source(self) -> None:
         """Have the moves told, or be content with positions where Klipper doesn't know how to tell moves."""
@@ -286,7 +291,10 @@ def parse_moment(toolhead: Mapping[str, Any]) -> Moment | None:
         return None
     axis = axes.get(extruder, E_AXIS) if isinstance(axes, Mapping) else E_AXIS
     position_mm = _coordinate(toolhead.get("position"), axis)
-    return None if position_mm is None else Moment(_number(toolhead.get("print_time")) or 0.0, extruder, position_mm)
+    print_time = _number(toolhead.get("print_time"))
+    if print_time is None or not 0 <= print_time < LARGEST_TIME:
+        print_time = math.nan
+    return None if position_mm is None else Moment(print_time, extruder, position_mm)
 
 
 def _coordinate(position: object, axis: object) -> float | None:

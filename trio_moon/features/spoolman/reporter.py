@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from trio_moon.features.spoolman.client import Away
-from trio_moon.features.spoolman.courier import LEAST_REPORT_MM, Books, Client, Courier
+from trio_moon.features.spoolman.courier import Books, Client, Courier
 from trio_moon.features.spoolman.evidence import Witness
-from trio_moon.features.spoolman.ledger import Ledger
+from trio_moon.features.spoolman.ledger import LEAST_REPORT_MM, Ledger
 from trio_moon.features.spoolman.retries import Parked
 from trio_moon.features.spoolman.spool import Spool
 from trio_moon.model.errors import MoonError

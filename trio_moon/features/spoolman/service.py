@@ -155,7 +155,8 @@ class Spoolman:
         for spool_id, parked in self.reporter.parked.items():
             found.append(f"Spoolman refuses usage of spool {spool_id}, which is kept: {parked.reason}")
         for spool_id, mm in self.ledger.state.orphaned.items():
-            found.append(f"{mm:.1f} mm were used of spool {spool_id}, which Spoolman doesn't know any more")
+            what = "used of" if mm > 0 else "too much charged to"
+            found.append(f"{abs(mm):.1f} mm were {what} spool {spool_id}, which Spoolman doesn't know any more")
         return found
 
     # --- choosing
@@ -224,12 +225,15 @@ class Spoolman:
     async def _spool_is_gone(self, spool_id: int, reason: str) -> None:
         async with self._changing:
             amount = self.ledger.orphan(spool_id)
+            known = spool_id in self.shelf or spool_id in self.tools.values()
             self.shelf.remove(spool_id)
             self.reporter.forget(spool_id)
             if spool_id in self.tools.values():
                 logger.info("spool %d is gone: %s", spool_id, reason)
                 kept = {tool: None if spool == spool_id else spool for tool, spool in self.tools.items()}
                 await self._set_tools(kept)
+        if not known and not amount:
+            return  # it was told before
         kept_words = f" {amount:.1f} mm of it are kept to be assigned." if amount > 0 else ""
         self.alerts.publish(
             SpoolmanAlert("spool_gone", f"Spool {spool_id} is not in Spoolman any more.{kept_words}", spool_id)
@@ -270,6 +274,8 @@ class Spoolman:
             self._macro.update()
 
     async def _not_found(self, spool_id: int, reason: str) -> None:
+        if self.ledger.open_intent(spool_id) is not None:
+            return  # the report's outcome comes first, and tells the same
         if spool_id in self.tools.values() or spool_id in self.ledger.state.pending:
             await self._spool_is_gone(spool_id, reason)
 
