@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import trio
+from msgspec import Struct, field
 
 from trio_moon.config.document import Document
 from trio_moon.features.access import Access
@@ -42,16 +42,14 @@ from trio_moon.store.database import Database
 from trio_moon.store.namespaces import Namespaces
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(Struct, frozen=True):
     """What the command line decides."""
 
     debug: bool = False
     logbook: Logbook | None = None
 
 
-@dataclass
-class StopSign:
+class StopSign(Struct):
     """How the service is asked to end, and what should happen afterwards."""
 
     asked: trio.Event = field(default_factory=trio.Event)
@@ -63,8 +61,7 @@ class StopSign:
         self.asked.set()
 
 
-@dataclass(frozen=True)
-class Ground:
+class Ground(Struct, frozen=True):
     """What every room may be given."""
 
     document: Document
@@ -89,8 +86,7 @@ class Ground:
     """Every room of the house, once all of them are furnished."""
 
 
-@dataclass(frozen=True)
-class Room:
+class Room(Struct, frozen=True):
     """One feature, furnished: its name in `server.info`, its part of the API, its services."""
 
     component: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from trio_moon.config.problems import ConfigProblem, Problem
 from trio_moon.config.syntax import Entry, Fault, Header, Include, Setting, parse_entries
@@ -13,8 +14,7 @@ LARGEST_FILE_BYTES = 1 << 20  # a G-code file that a glob caught by accident is 
 DEEPEST_INCLUDE = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Configured:
+class Configured(Struct, frozen=True):
     """An option as it was written, and where."""
 
     value: str
@@ -22,8 +22,7 @@ class Configured:
     line: int
 
 
-@dataclass(slots=True)
-class SectionText:
+class SectionText(Struct):
     """A section as it was written; a section of several files stands where it came first."""
 
     file: str
@@ -31,8 +30,7 @@ class SectionText:
     options: dict[str, Configured] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class ConfigFile:
+class ConfigFile(Struct):
     """A file that was read and the sections that stand in it."""
 
     path: Path

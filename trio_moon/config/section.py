@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeVar, overload
+
+from msgspec import Struct
 
 from trio_moon.config.problems import ConfigProblem, Problem, TemplateFailed
 from trio_moon.config.templates import Template
@@ -40,8 +41,7 @@ MISSING: Final = Missing.MISSING
 NoDefault = Literal[Missing.MISSING]
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """What sections need to know of the world: where data lives, and the secrets, read when first needed."""
 
     data_path: Path

@@ -8,8 +8,9 @@ blank lines and comments inside a value are left out. Option names don't care ab
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,24 +22,21 @@ _HEADER = re.compile(r"\[([^]]+)\](.*)")
 _DELIMITER = re.compile(r"[:=]")
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     """`[name]`; every option that follows belongs to it."""
 
     line: int
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Include:
+class Include(Struct, frozen=True):
     """`[include pattern]`; no section is open after it."""
 
     line: int
     pattern: str
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """An option and its value; the lines of a longer value are joined by newlines."""
 
     line: int
@@ -46,8 +44,7 @@ class Setting:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """A line that means nothing, or not what it seems to."""
 
     line: int
@@ -58,8 +55,7 @@ class Fault:
 Entry = Header | Include | Setting | Fault
 
 
-@dataclass(slots=True)
-class _OpenSetting:
+class _OpenSetting(Struct):
     line: int
     option: str
     lines: list[str] = field(default_factory=list)

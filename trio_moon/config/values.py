@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,8 +19,7 @@ _FALSE: Final = frozenset({"0", "no", "false", "off"})
 LARGEST_SIZE_MIB: Final = 1 << 30  # a pebibyte: beyond any disk of a printer
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """The range a number must keep to."""
 
     minimum: float | None = None

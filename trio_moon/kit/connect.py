@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import NoReturn
 
 import trio
+from msgspec import Struct
 
 
-@dataclass(frozen=True)
-class Pauses:
+class Pauses(Struct, frozen=True):
     """How long to wait between attempts: doubling from `first` to `longest`, each shortened by up to `jitter`."""
 
     first: float
@@ -29,8 +28,7 @@ class PeerLost(Exception):
     """A session with a peer ended or never began; the message is the reason, for the log and for status pages."""
 
 
-@dataclass
-class LinkState:
+class LinkState(Struct):
     """What a status page may say of a link."""
 
     connected: bool = False

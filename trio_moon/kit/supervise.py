@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import trio
+from msgspec import Struct, field
 
 from trio_moon.kit.connect import Pauses
 
@@ -35,8 +35,7 @@ class HasVitals(Protocol):
     def vitals(self) -> Mapping[str, object]: ...
 
 
-@dataclass
-class ServiceRecord:
+class ServiceRecord(Struct):
     """One leaf of the nursery tree as `server.supervisor` shows it. Times are Unix seconds."""
 
     name: str

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True)
-class KlippyConnected:
+class KlippyConnected(Struct, frozen=True):
     """Klipper's socket is open and it has told who it is and its state; its objects may not be there yet."""
 
     process_id: int
     state: str
 
 
-@dataclass(frozen=True)
-class KlippyReady:
+class KlippyReady(Struct, frozen=True):
     """Klipper is ready, our subscriptions exist, remote methods are registered."""
 
     process_id: int
 
 
-@dataclass(frozen=True)
-class KlippyShutdown:
+class KlippyShutdown(Struct, frozen=True):
     """Klipper has shut itself down (emergency stop, lost MCU …)."""
 
     message: str
 
 
-@dataclass(frozen=True)
-class KlippyLost:
+class KlippyLost(Struct, frozen=True):
     """The connection to Klipper ended."""
 
     reason: str
@@ -37,8 +33,7 @@ class KlippyLost:
 KlippyEvent = KlippyConnected | KlippyReady | KlippyShutdown | KlippyLost
 
 
-@dataclass(frozen=True)
-class ConsoleLine:
+class ConsoleLine(Struct, frozen=True):
     """One line of the G-code console. `type` is "command" or "response"; `time` Unix seconds."""
 
     message: str
@@ -46,16 +41,14 @@ class ConsoleLine:
     type: str
 
 
-@dataclass(frozen=True)
-class SpoolSelected:
+class SpoolSelected(Struct, frozen=True):
     """A tool has got another spool, or the active tool changed to one with another spool. None: no spool."""
 
     tool: int
     spool_id: int | None
 
 
-@dataclass(frozen=True)
-class SpoolmanAlert:
+class SpoolmanAlert(Struct, frozen=True):
     """Something about filament that a user wants to hear of.
 
     `name` is `filament_low`, `filament_runs_out`, `spool_gone`, `print_check`, `spoolman_lost` or `spoolman_back`.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+
+from msgspec import Struct
 
 Stats = Mapping[str, object]
 """A `print_stats` object at one moment; it never changes afterwards."""
@@ -15,8 +16,7 @@ LONGEST = 1e12
 """Seconds; a larger number is some mistake."""
 
 
-@dataclass(frozen=True)
-class JobEvent:
+class JobEvent(Struct, frozen=True):
     """A step in the life of a print job, with what Klipper told just before and what it tells now.
 
     `name` is started, paused, resumed, complete, cancelled, error or standby, or a state that only a fork of

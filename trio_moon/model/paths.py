@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
 
-@dataclass(frozen=True)
-class DataPaths:
+
+class DataPaths(Struct, frozen=True):
     """`~/printer_data` and what is in it."""
 
     root: Path

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from trio_moon.kit.status_box import StatusView
 from trio_moon.model.errors import BadParams
@@ -52,8 +53,7 @@ def merge(wishes: Iterable[Wanted]) -> Wanted:
     return merged
 
 
-@dataclass
-class _Group:
+class _Group(Struct):
     wanted: Wanted
     sessions: set[Session] = field(default_factory=set)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 import itertools
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from trio_moon.kit.status_box import StatusView
 from trio_moon.rpc.packet import Packet
@@ -37,8 +38,7 @@ class Outbox(Protocol):
         """End the connection for a reason the client is told."""
 
 
-@dataclass
-class ClientInfo:
+class ClientInfo(Struct):
     """What a client says of itself in `server.connection.identify`."""
 
     client_name: str
@@ -50,8 +50,7 @@ class ClientInfo:
 _connection_ids = itertools.count(1)
 
 
-@dataclass(eq=False)
-class Session:
+class Session(Struct, eq=False):
     """One connected JSON-RPC client: a websocket or the unix socket."""
 
     outbox: Outbox
@@ -61,8 +60,7 @@ class Session:
     """Who is at the other end; None for sessions of our own."""
 
 
-@dataclass(eq=False)
-class Caller:
+class Caller(Struct, eq=False, weakref=True):
     """The origin of a call. `user` is a name, `_TRUSTED_USER_`, `_API_KEY_USER_`, or None when not authorised."""
 
     transport: Transport

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from trio_moon.kit.pending import Pending
 from trio_moon.rpc.binding import Arguments, binder
@@ -19,8 +20,7 @@ an `async def` may wait."""
 VERBS = ("GET", "POST", "DELETE")
 
 
-@dataclass(frozen=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """A path of the API with a handler for each verb.
 
     The method's name follows from the path: one verb gives `server.spoolman.status`, several give
@@ -46,8 +46,7 @@ class Endpoint:
     """For POST: a multipart body is streamed here instead of becoming arguments."""
 
 
-@dataclass(frozen=True)
-class Method:
+class Method(Struct, frozen=True):
     """One verb of one endpoint, ready to be called."""
 
     endpoint: Endpoint

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from trio_moon.rpc.caller import Caller
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """A value with an HTTP status or headers of its own. JSON-RPC sends the value alone."""
 
     value: object
@@ -19,8 +19,7 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Download:
+class Download(Struct, frozen=True):
     """A file on disk: HTTP sends it with ranges and validators. `filename` is what a browser would save it as."""
 
     path: Path

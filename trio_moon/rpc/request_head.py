@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from trio_moon.rpc.caller import Caller, Session, Transport
 
 
-@dataclass(frozen=True)
-class RequestHead:
+class RequestHead(Struct, frozen=True):
     """What is known of a request before its body. Header names are in lower case; of a repeated one the last counts."""
 
     verb: str

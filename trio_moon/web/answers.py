@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from trio_moon.kit.json_codec import encode
 from trio_moon.kit.pending import Pending
@@ -30,8 +31,7 @@ JSONRPC_PATH = "/server/jsonrpc"
 WEBSOCKET_PATH = "/websocket"
 
 
-@dataclass(slots=True)
-class Answer:
+class Answer(Struct):
     """A complete answer, for a lane to write down. A lane that doesn't send `file` must close it."""
 
     status: int

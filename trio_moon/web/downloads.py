@@ -6,8 +6,9 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from urllib.parse import quote
+
+from msgspec import Struct, field
 
 from trio_moon.model.errors import NotFound
 from trio_moon.rpc.replies import Download
@@ -50,8 +51,7 @@ class FileSlice:
         self.close()  # an answer may be dropped on its way, by a client that leaves
 
 
-@dataclass
-class Opened:
+class Opened(Struct):
     """A file as it was asked for."""
 
     status: int

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from urllib.parse import unquote
 
 import httptools
+from msgspec import Struct
 
 from trio_moon.rpc.caller import Transport
 from trio_moon.rpc.request_head import RequestHead
@@ -22,8 +22,7 @@ class BadRequest(Exception):
         self.message = message
 
 
-@dataclass(slots=True)
-class ParsedHead:
+class ParsedHead(Struct):
     """A RequestHead, and what only a lane needs to know."""
 
     head: RequestHead

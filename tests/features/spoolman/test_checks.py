@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from trio_moon.features.spoolman.checks import check
 from trio_moon.features.spoolman.plan import Need, needs_of

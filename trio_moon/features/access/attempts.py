@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_network
+
+from msgspec import Struct
 
 from trio_moon.features.access.networks import parse_address
 from trio_moon.model.errors import TooMany
@@ -14,8 +15,7 @@ LONGEST_PAUSE = 60.0
 PLACES = 1024
 
 
-@dataclass
-class _Failures:
+class _Failures(Struct):
     count: int = 0
     not_before: float = 0.0
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from trio_moon.config import Problem, Section
 from trio_moon.features.access.networks import LOOPBACK, PRIVATE, Network, looks_like_host_name, parse_network
@@ -16,8 +17,7 @@ T = TypeVar("T")
 SOURCES = ("moonraker",)
 
 
-@dataclass(frozen=True)
-class AccessSettings:
+class AccessSettings(Struct, frozen=True):
     """What the section says. A value that can't be used never widens access: it is noted and counts for nothing."""
 
     trusted_networks: tuple[Network, ...] = (*LOOPBACK, *PRIVATE)

@@ -11,7 +11,8 @@ import fnmatch
 import functools
 import re
 import socket
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from trio_moon.features.access.networks import Network, parse_address, within
 
@@ -36,8 +37,7 @@ _PATTERN = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Site:
+class Site(Struct, frozen=True):
     """Where a page comes from; `port` is None for its scheme's own."""
 
     scheme: str
@@ -45,8 +45,7 @@ class Site:
     port: int | None
 
 
-@dataclass(frozen=True)
-class SitePattern:
+class SitePattern(Struct, frozen=True):
     """An entry of `cors_domains`; `*` stands for any text, a missing scheme for any scheme."""
 
     text: str

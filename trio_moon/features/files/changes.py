@@ -7,8 +7,9 @@ import shutil
 import stat
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from trio_moon.features.files import listing
 from trio_moon.features.files.places import Place
@@ -21,8 +22,7 @@ SPARE_BYTES = 4 << 20
 """What we leave free on a disk: Klipper's log and the database live there too."""
 
 
-@dataclass(frozen=True)
-class Prepared:
+class Prepared(Struct, frozen=True):
     """A copy or an archive that waits in staging for its place."""
 
     path: Path

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from trio_moon.features.files.places import Place
 
@@ -11,8 +12,7 @@ UNWATCHED = (".thumbs", ".git")
 """Folders whose changes are told to nobody."""
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One file or folder: enough to see that it changed, or that it is the same one under another name."""
 
     is_folder: bool
@@ -25,8 +25,7 @@ class Entry:
         return self.is_folder != other.is_folder or (self.is_folder and self.inode != other.inode)
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(Struct, frozen=True):
     """One thing that happened, by the API's name for it (`create_file` …)."""
 
     action: str

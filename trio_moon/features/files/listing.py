@@ -6,7 +6,8 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from trio_moon.features.files.places import STAGING, Place
 from trio_moon.features.files.roots import Roots, disk_errors
@@ -26,8 +27,7 @@ def is_hidden(name: str) -> bool:
     return name.endswith(STAGING)
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(Struct, frozen=True):
     """One file or folder on disk. `real` is where it is, links resolved."""
 
     place: Place

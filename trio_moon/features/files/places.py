@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from trio_moon.model.errors import BadParams
 
@@ -16,8 +16,7 @@ STAGING = ".trio_moon_tmp"
 """The hidden folder in a root where files wait until they are whole; no client sees or names it."""
 
 
-@dataclass(frozen=True, order=True)
-class Place:
+class Place(Struct, frozen=True, order=True):
     """A file or folder by its root's name and the names below it; no parts is the root itself."""
 
     root: str

@@ -11,8 +11,9 @@ import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from trio_moon.features.files.places import Place
 from trio_moon.model.errors import BadParams, Conflict, Forbidden, MoonError, NoSpace, NotFound
@@ -21,8 +22,7 @@ OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 CONFIG_SUFFIXES = (".cfg", ".conf")
 
 
-@dataclass(frozen=True)
-class Root:
+class Root(Struct, frozen=True):
     """One folder under the name that clients know it by."""
 
     name: str

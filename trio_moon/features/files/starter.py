@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from dataclasses import dataclass
 from typing import Protocol
 
 import trio
+from msgspec import Struct
 
 from trio_moon.features.files.in_use import is_idle
 from trio_moon.model.errors import MoonError
@@ -34,8 +34,7 @@ class JobQueue(Protocol):
 MOST_ORDERS = 16
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What became of the wish to print."""
 
     started: bool = False

@@ -6,10 +6,11 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from trio_moon.features.files.index import Change
 from trio_moon.features.files.library import Library
@@ -33,8 +34,7 @@ LONGEST_FIELD = 8192
 Prepare = Callable[[Place], Awaitable[object]]
 
 
-@dataclass(frozen=True)
-class Uploaded:
+class Uploaded(Struct, frozen=True):
     """An upload that is in its place."""
 
     place: Place

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import replace
 from typing import cast
+
+from msgspec.structs import replace
 
 from trio_moon.features.history.job import Job
 from trio_moon.kit.json_codec import decode, encode

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from trio_moon.model.job_state import JobEvent, Stats, seconds_of
 
@@ -13,8 +14,7 @@ INTERRUPTED = "interrupted"
 _STATUSES = {"complete": "completed"}
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(Struct, frozen=True):
     """A print job. `number` is its place in the book; the API shows it in hexadecimal."""
 
     filename: str

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import trio
+from msgspec import Struct
+from msgspec.structs import replace
 
 from trio_moon.features.history.book import JobBook
 from trio_moon.features.history.job import IN_PROGRESS, INTERRUPTED, Job, end_status, number_of, status_of
@@ -45,8 +46,7 @@ class Files(Protocol):
         """Remember a file's last print."""
 
 
-@dataclass(frozen=True)
-class Auxiliary:
+class Auxiliary(Struct, frozen=True):
     """Something that another room knows of the present job; kept with it when it ends."""
 
     provider: str

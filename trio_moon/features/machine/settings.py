@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from trio_moon.config import Section
 
 PROVIDERS = ("systemd_dbus", "systemd_cli", "none")
 
 
-@dataclass(frozen=True)
-class MachineSettings:
+class MachineSettings(Struct, frozen=True):
     """What the section says. Both of Moonraker's systemd providers mean `systemctl` here."""
 
     provider: str = "systemd_cli"

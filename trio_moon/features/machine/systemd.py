@@ -6,11 +6,11 @@ import re
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import trio
+from msgspec import Struct
 
 from trio_moon.model.errors import BadParams, Conflict, Forbidden, PeerTimeout
 
@@ -35,8 +35,7 @@ DEFAULT_ALLOWED = (
 _OURS = re.compile(r"(klipper|moonraker|trio-moon)([-_]?\w+)?")
 
 
-@dataclass(frozen=True)
-class Unit:
+class Unit(Struct, frozen=True):
     """A service as systemd sees it."""
 
     active_state: str

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from trio_moon.config import Section
 
 STREAM_URL = "/webcam/?action=stream"
 
 
-@dataclass(frozen=True)
-class OctoPrintSettings:
+class OctoPrintSettings(Struct, frozen=True):
     """What OctoPrint says of Ultimaker's format and of the camera; None: what the printer's first camera says."""
 
     enable_ufp: bool = True

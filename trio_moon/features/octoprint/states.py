@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 _AWAY = {"disconnected": "Offline", "startup": "Connecting"}
 _AT_WORK = {"printing": "Printing", "paused": "Paused"}
 ON_THE_WAY = ("Cancelling", "Pausing", "Resuming")
 
 
-@dataclass(frozen=True)
-class PrinterState:
+class PrinterState(Struct, frozen=True):
     """One moment: OctoPrint's text, and what follows from it."""
 
     text: str

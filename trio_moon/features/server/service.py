@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import trio
+from msgspec import Struct
 
 from trio_moon import __version__
 from trio_moon.model.errors import BadParams, MoonError, Unauthorized
@@ -67,8 +67,7 @@ class Log(Protocol):
         """Begin a new file; None when the log has none."""
 
 
-@dataclass(frozen=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """Everything of the house that `server.*` tells or touches."""
 
     klippy: Klippy

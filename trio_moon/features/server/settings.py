@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from trio_moon.config import Section
 
 
-@dataclass(frozen=True)
-class DataStoreSettings:
+class DataStoreSettings(Struct, frozen=True):
     """Lengths of what is kept in memory."""
 
     temperature_store_size: int = 1200

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import trio
+from msgspec import Struct, field
 
 from trio_moon.features.spoolman.client import Away
 from trio_moon.features.spoolman.ledger import Ledger, Tools, spool_for
@@ -29,8 +29,7 @@ SAME_START = 30.0
 MetadataOf = Callable[[str], Awaitable[Mapping[str, object]]]
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One reason to think twice before printing."""
 
     code: str
@@ -43,8 +42,7 @@ class Finding:
         return {"code": self.code, "message": self.message, "tool": self.tool, "spool_id": self.spool_id}
 
 
-@dataclass(frozen=True)
-class CheckResult:
+class CheckResult(Struct, frozen=True):
     """What was found about one file."""
 
     filename: str

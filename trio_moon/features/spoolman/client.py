@@ -6,7 +6,8 @@ A peer's failure is never an exception here but an answer: a report is Applied, 
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from trio_moon.features.spoolman.exchange import CONNECT_TIMEOUT, Answer, HttpPeer, NeverSent, NoAnswer
 from trio_moon.features.spoolman.settings import SpoolmanSettings
@@ -21,30 +22,26 @@ MAX_PROXY_ANSWER_BYTES = 32 * 2**20
 SPOOLMAN_REFUSES = (400, 404, 422)
 
 
-@dataclass(frozen=True)
-class Away:
+class Away(Struct, frozen=True):
     """No use to talk to Spoolman now: it can't be reached, or somebody before it answers."""
 
     reason: str
     retry_after: float | None = None
 
 
-@dataclass(frozen=True)
-class Missing:
+class Missing(Struct, frozen=True):
     """Spoolman itself says that there is no such spool."""
 
     reason: str
 
 
-@dataclass(frozen=True)
-class Applied:
+class Applied(Struct, frozen=True):
     """Spoolman counted it, and shows the spool as it is now."""
 
     spool: Spool
 
 
-@dataclass(frozen=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """Spoolman surely didn't count it. With `status` it says so itself, else the report never arrived."""
 
     reason: str
@@ -52,8 +49,7 @@ class Refused:
     retry_after: float | None = None
 
 
-@dataclass(frozen=True)
-class Unknown:
+class Unknown(Struct, frozen=True):
     """It was sent; whether Spoolman counted it must be read back. With `status` somebody before it refused it."""
 
     reason: str

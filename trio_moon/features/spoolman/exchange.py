@@ -11,12 +11,12 @@ import ssl
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import h11
 import trio
+from msgspec import Struct, field
 
 from trio_moon import __version__
 from trio_moon.kit.json_codec import NotJson, decode
@@ -30,8 +30,7 @@ NOT_IN_A_TARGET = re.compile(rb"%(?![0-9A-Fa-f]{2})|[^-A-Za-z0-9._~!$&'()*+,;=:@
 BODY_EXPECTED = ("POST", "PUT", "PATCH")
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What came back for one request."""
 
     status: int

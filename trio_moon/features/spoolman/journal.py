@@ -9,11 +9,11 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import msgspec
 import trio
+from msgspec import Struct
 
 from trio_moon.features.spoolman.ledger import Intent, Ledger, LedgerState
 from trio_moon.kit.json_codec import NotJson, decode, encode
@@ -53,8 +53,7 @@ class Store(Protocol):
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T: ...
 
 
-@dataclass(frozen=True)
-class SpoolUse:
+class SpoolUse(Struct, frozen=True):
     """What one job took from one spool (None: no spool was set)."""
 
     spool_id: int | None
@@ -72,8 +71,7 @@ class SpoolUse:
         }
 
 
-@dataclass(frozen=True)
-class JobRecord:
+class JobRecord(Struct, frozen=True):
     """A print and what it took from which spool."""
 
     id: int

@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 LARGEST_POSITION_MM = 1e8
 """100 km of filament: a larger position is some mistake, not a print."""
@@ -43,8 +45,7 @@ def spool_for(tools: Tools, tool: int) -> int | None:
     return tools.get(SHARED_TOOL) if set(tools) <= {SHARED_TOOL} else None
 
 
-@dataclass(frozen=True)
-class Session:
+class Session(Struct, frozen=True):
     """One life of Klipper: its E positions begin at 0 and mean nothing to another."""
 
     process_id: int
@@ -56,8 +57,7 @@ class Session:
         return Session(met.process_id or self.process_id, met.socket or self.socket)
 
 
-@dataclass(frozen=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """Where the printer stood at one moment: all commands so far, executed or not."""
 
     print_time: float
@@ -68,8 +68,7 @@ class Moment:
     """Whether the moves to this position are still to be told, one by one: some of them may never happen."""
 
 
-@dataclass(frozen=True)
-class Move:
+class Move(Struct, frozen=True):
     """A piece of an extruder's way: when it began and between which positions."""
 
     time: float
@@ -77,8 +76,7 @@ class Move:
     end_mm: float
 
 
-@dataclass(frozen=True)
-class Era:
+class Era(Struct, frozen=True):
     """What was valid for moves that began before `until`, and up to the positions that were commanded then."""
 
     until: float
@@ -87,8 +85,7 @@ class Era:
     upto: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Intent:
+class Intent(Struct, frozen=True):
     """One report to Spoolman. It is written down before it is sent and settled afterwards."""
 
     id: int
@@ -104,8 +101,7 @@ class Intent:
     reason: str = ""
 
 
-@dataclass
-class LedgerState:
+class LedgerState(Struct):
     """Everything that must survive."""
 
     session: Session | None = None

@@ -6,11 +6,11 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import trio
+from msgspec.structs import replace
 
 from trio_moon.features.spoolman.ledger import LARGEST_TIME, Ledger, Moment, Move
 from trio_moon.features.spoolman.lives import AWAKE, Lives, identify

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True)
-class Need:
+class Need(Struct, frozen=True):
     """So much filament of one tool; None where the slicer didn't say."""
 
     tool: int

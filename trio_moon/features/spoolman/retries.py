@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 REFUSED_PAUSES = (*(2.0,) * 10, 15.0, 60.0, 600.0)
 """Before a refused amount is offered again; then only when the spool changes, or Spoolman or we restart."""
@@ -15,8 +16,7 @@ LOST_PAUSES = (0.0, *(1.0,) * 7, *(2.0,) * 8, 15.0, 60.0)
 """From one report that Spoolman didn't count to the next. Each leaves one that may still arrive: not too often."""
 
 
-@dataclass
-class Parked:
+class Parked(Struct):
     """Spoolman refuses usage of this spool: why, how often, and when it is offered again (monotonic)."""
 
     reason: str

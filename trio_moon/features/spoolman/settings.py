@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+from msgspec import Struct, field
 
 from trio_moon.config import Section
 
@@ -17,16 +18,14 @@ LOW_ACTIONS = frozenset({"notify", "pause"})
 MACRO_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
-@dataclass(frozen=True)
-class Amount:
+class Amount(Struct, frozen=True):
     """So much filament, in grams or in millimetres."""
 
     grams: float | None = None
     mm: float | None = None
 
 
-@dataclass(frozen=True)
-class SpoolmanSettings:
+class SpoolmanSettings(Struct, frozen=True):
     """Where Spoolman is, how to get in, and what to look after."""
 
     url: str

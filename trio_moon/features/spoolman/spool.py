@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True)
-class Spool:
+class Spool(Struct, frozen=True):
     """One spool at one moment."""
 
     id: int

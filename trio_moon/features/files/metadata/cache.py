@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from trio_moon.features.files.metadata.extract import Metadata
 from trio_moon.kit.json_codec import decode, encode
 from trio_moon.store.database import Database
 
 
-@dataclass(frozen=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """What is known of one file, perhaps of an older state of it."""
 
     path: str

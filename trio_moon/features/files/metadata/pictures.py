@@ -15,8 +15,9 @@ import os
 import re
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from trio_moon.features.files.metadata.excerpt import Excerpt
 from trio_moon.features.files.places import LONGEST_NAME, STAGING, Place
@@ -38,8 +39,7 @@ _ENDINGS = {"png": "png", "jpg": "jpg", "qoi": "png"}
 _FORMATS = ("PNG", "JPEG", "QOI")
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(Struct, frozen=True):
     """One picture, ready to be kept."""
 
     width: int

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from trio_moon.features.files.metadata.excerpt import Excerpt
 
@@ -11,8 +12,7 @@ Reading = dict[str, object]
 """Fields of the API's metadata; None for what the file doesn't say."""
 
 
-@dataclass(frozen=True)
-class Slicer:
+class Slicer(Struct, frozen=True):
     """One slicer or family of slicers."""
 
     identify: Callable[[str], tuple[str, str] | None]
