@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import h11
@@ -14,8 +13,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.web.test_limits import IMPATIENT, said_at_the_end
-from tests.web.world import HttpClient, Running, multipart, open_front
+from tests.web.world import IMPATIENT, HttpClient, Running, multipart, open_front, pieces_of, said_at_the_end
 from trio_moon.web.body_framing import ChunkedBody
 from trio_moon.web.request_parser import BadRequest
 from trio_moon.web.settings import FrontSettings
@@ -28,11 +26,6 @@ def chunks(body: bytes, size: int = 7, trailers: bytes = b"") -> bytes:
     """`body` in chunks of `size` bytes."""
     pieces = [body[at : at + size] for at in range(0, len(body), size)]
     return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n" + trailers + b"\r\n"
-
-
-def pieces_of(data: bytes, cuts: list[int]) -> list[bytes]:
-    places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    return [data[a:b] for a, b in pairwise(places)]
 
 
 @pytest.fixture

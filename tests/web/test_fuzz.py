@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import re
 from contextlib import suppress
-from itertools import pairwise
 from pathlib import Path
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 from wsproto.frame_protocol import FrameProtocol, Opcode, ParseFailed
 
-from tests.web.world import World, client_frame, multipart
+from tests.web.world import World, client_frame, multipart, pieces_of
 from trio_moon.model.errors import BadParams, RequestError
 from trio_moon.rpc.arguments import parse_body, parse_query
 from trio_moon.rpc.caller import Caller, Transport
@@ -35,11 +34,6 @@ def test_any_head_is_parsed_or_refused(pieces: list[bytes]) -> None:
         parsed = parse_head(b"".join(pieces) + b"\r\n\r\n", "127.0.0.1", max_lines=100)
         assert parsed.body_length >= 0
         parsed.head.path.encode()
-
-
-def pieces_of(data: bytes, cuts: list[int]) -> list[bytes]:
-    places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    return [data[a:b] for a, b in pairwise(places)]
 
 
 def read_by_us(chunks: list[bytes]) -> tuple[list[tuple[int, bytes]], int | None]:

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 import trio
 
-from tests.web.world import HttpClient, Running, WsClient, client_frame
+from tests.web.world import HttpClient, Running, WsClient, all_that_comes, client_frame
 
 UPGRADE_HEAD = (
     b"GET /websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -116,18 +116,6 @@ FRAMES: dict[str, tuple[bytes, int]] = {
 async def is_well(front: Running) -> bool:
     http = HttpClient(await front.connect())
     return (await http.ask("GET", "/server/info")).status == 200
-
-
-async def all_that_comes(stream: trio.abc.Stream) -> bytes:
-    """What the server says until it ends the connection or falls silent."""
-    heard = b""
-    with trio.move_on_after(0.4):
-        try:
-            while data := await stream.receive_some():
-                heard += data
-        except trio.BrokenResourceError:
-            pass
-    return heard
 
 
 async def test_hostile_requests_hurt_nobody_else(front: Running, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,44 +12,28 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.web.world import UPGRADE, HttpClient, Running, WsClient, client_frame, multipart, open_front
+from tests.web.world import (
+    IMPATIENT,
+    UPGRADE,
+    HttpClient,
+    Running,
+    WsClient,
+    client_frame,
+    multipart,
+    open_front,
+    said_at_the_end,
+)
 from trio_moon.rpc.caller import ClientInfo
 from trio_moon.rpc.packet import Packet, notification
 from trio_moon.web.door import open_tcp
 from trio_moon.web.frames import frame_close
-from trio_moon.web.settings import FrontSettings, Limits
-
-IMPATIENT = Limits(
-    first_request=0.5,
-    head_time=0.5,
-    keep_alive=0.5,
-    no_progress=0.5,
-    half_closed=1.0,
-    ping_after=0.3,
-    dead_after=1.0,
-    unknown_session=0.5,
-    waiting_events=100_000,
-    sweep_every=0.1,
-    grace=0.1,
-)
+from trio_moon.web.settings import FrontSettings
 
 
 @pytest.fixture
 async def impatient(tmp_path: Path) -> AsyncIterator[Running]:
     async with open_front(tmp_path, FrontSettings(limits=IMPATIENT)) as running:
         yield running
-
-
-async def said_at_the_end(stream: trio.abc.Stream) -> bytes:
-    """Everything up to the end, which must come."""
-    heard = b""
-    with trio.fail_after(10):
-        try:
-            while data := await stream.receive_some():
-                heard += data
-        except trio.BrokenResourceError:
-            pass
-    return heard
 
 
 async def test_who_never_asks_is_sent_away(impatient: Running) -> None:

@@ -12,8 +12,18 @@ from pathlib import Path
 import httpx
 import trio
 
-from tests.web.test_limits import IMPATIENT, said_at_the_end
-from tests.web.world import CERTIFICATES, UPGRADE, HttpClient, Running, WsClient, client_context, multipart, open_front
+from tests.web.world import (
+    CERTIFICATES,
+    IMPATIENT,
+    UPGRADE,
+    HttpClient,
+    Running,
+    WsClient,
+    client_context,
+    multipart,
+    open_front,
+    said_at_the_end,
+)
 from trio_moon.web.settings import FrontSettings, find_certificate
 
 

@@ -7,8 +7,9 @@ import json
 import ssl
 import struct
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -36,6 +37,19 @@ def client_context() -> ssl.SSLContext:
 
 
 QUICK = Limits(grace=0.05)
+IMPATIENT = Limits(
+    first_request=0.5,
+    head_time=0.5,
+    keep_alive=0.5,
+    no_progress=0.5,
+    half_closed=1.0,
+    ping_after=0.3,
+    dead_after=1.0,
+    unknown_session=0.5,
+    waiting_events=100_000,
+    sweep_every=0.1,
+    grace=0.1,
+)
 """Tests don't wait for clients that they have forgotten."""
 
 NONE: Mapping[str, str] = MappingProxyType({})
@@ -418,3 +432,27 @@ def multipart(*parts: tuple[str, str | None, bytes], boundary: str = "moonbounda
             f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"{extra}\r\n\r\n'.encode() + data + b"\r\n"
         )
     return body + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
+
+
+async def all_that_comes(stream: trio.abc.Stream) -> bytes:
+    """What the server says until it ends the connection or falls silent."""
+    return await _heard(stream, trio.move_on_after(0.4))
+
+
+async def said_at_the_end(stream: trio.abc.Stream) -> bytes:
+    """Everything up to the end, which must come."""
+    return await _heard(stream, trio.fail_after(10))
+
+
+async def _heard(stream: trio.abc.Stream, within: AbstractContextManager[trio.CancelScope]) -> bytes:
+    heard = b""
+    with within, suppress(trio.BrokenResourceError):
+        while data := await stream.receive_some():
+            heard += data
+    return heard
+
+
+def pieces_of(data: bytes, cuts: list[int]) -> list[bytes]:
+    """`data` in pieces, cut at these places (modulo its length)."""
+    places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
+    return [data[a:b] for a, b in pairwise(places)]

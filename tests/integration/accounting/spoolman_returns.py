@@ -5,6 +5,7 @@ The runner shows how soon: most often within one to three seconds.
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -32,7 +33,7 @@ from trio_moon.testing.spoolman_wire import Exchange
 
 RECOVERED_WITHIN = 12.0
 """On a slow and busy machine."""
-FOR_A_WHILE = 6.0
+FOR_A_WHILE = (2.0, 9.0)
 USE = ("PUT", "/spool/*/use")
 REFUSAL = Answer.of_json({"detail": [{"msg": "no"}]}, 422)
 
@@ -113,7 +114,7 @@ async def play(house: House, trouble: Trouble) -> None:
     await house.begin()
     async with trouble(house):
         await house.printer.extrude(20)
-        await trio.sleep(FOR_A_WHILE)
+        await trio.sleep(random.uniform(*FOR_A_WHILE))
         await house.printer.extrude(5)
     await house.settle()
     assert house.recovered_after < RECOVERED_WITHIN
