@@ -11,24 +11,7 @@ import trio
 
 from tests.integration.filament import Bench, choose, opened_bench, status, until
 from tests.integration.service import Client, running
-from trio_moon.testing.spoolman_faults import (
-    AnswerLate,
-    ApplyAfterLeaving,
-    ApplyLate,
-    CutHalfway,
-    Drip,
-    Fault,
-    Garbage,
-    GatewayAnswer,
-    HangAfterApply,
-    HangBeforeApply,
-    HugeBody,
-    NotHttp,
-    Redirect,
-    ResetAfterApply,
-    ResetBeforeApply,
-    WrongContentType,
-)
+from trio_moon.testing import spoolman_faults as faults
 
 USE = ("PUT", "/spool/*/use")
 
@@ -64,27 +47,27 @@ async def test_what_was_printed_arrives_exactly(bench: Bench) -> None:
         assert (await status(client))["accounting"] == "motion"
 
 
-FAULTS: dict[str, Callable[[], Fault]] = {
-    "hang before": lambda: HangBeforeApply(times=1),
-    "hang after": lambda: HangAfterApply(times=1),
-    "answer late": lambda: AnswerLate(seconds=6, times=1),
-    "apply late": lambda: ApplyLate(seconds=6, times=1),
-    "apply after leaving": lambda: ApplyAfterLeaving(seconds=2, times=1),
-    "reset before": lambda: ResetBeforeApply(times=2),
-    "reset after": lambda: ResetAfterApply(times=2),
-    "cut halfway": lambda: CutHalfway(times=2),
-    "drip": lambda: Drip(pause=1.0, times=1),
-    "garbage applied": lambda: Garbage(times=2),
-    "garbage not applied": lambda: Garbage(times=2, applied=False),
-    "not http": lambda: NotHttp(times=2),
-    "wrong content type": lambda: WrongContentType(times=2),
-    "huge body": lambda: HugeBody(times=1),
-    "gateway 502": lambda: GatewayAnswer(status=502, times=2),
-    "gateway 504 applied": lambda: GatewayAnswer(status=504, applied=True, times=2),
-    "gateway 404": lambda: GatewayAnswer(status=404, times=2),
-    "gateway 429": lambda: GatewayAnswer(status=429, retry_after=2, times=1),
-    "gateway 503": lambda: GatewayAnswer(status=503, retry_after=2, times=1),
-    "redirect": lambda: Redirect(location="http://127.0.0.1:9/", times=2),
+FAULTS: dict[str, Callable[[], faults.Fault]] = {
+    "hang before": lambda: faults.HangBeforeApply(times=1),
+    "hang after": lambda: faults.HangAfterApply(times=1),
+    "answer late": lambda: faults.AnswerLate(seconds=6, times=1),
+    "apply late": lambda: faults.ApplyLate(seconds=6, times=1),
+    "apply after leaving": lambda: faults.ApplyAfterLeaving(seconds=2, times=1),
+    "reset before": lambda: faults.ResetBeforeApply(times=2),
+    "reset after": lambda: faults.ResetAfterApply(times=2),
+    "cut halfway": lambda: faults.CutHalfway(times=2),
+    "drip": lambda: faults.Drip(pause=1.0, times=1),
+    "garbage applied": lambda: faults.Garbage(times=2),
+    "garbage not applied": lambda: faults.Garbage(times=2, applied=False),
+    "not http": lambda: faults.NotHttp(times=2),
+    "wrong content type": lambda: faults.WrongContentType(times=2),
+    "huge body": lambda: faults.HugeBody(times=1),
+    "gateway 502": lambda: faults.GatewayAnswer(status=502, times=2),
+    "gateway 504 applied": lambda: faults.GatewayAnswer(status=504, applied=True, times=2),
+    "gateway 404": lambda: faults.GatewayAnswer(status=404, times=2),
+    "gateway 429": lambda: faults.GatewayAnswer(status=429, retry_after=2, times=1),
+    "gateway 503": lambda: faults.GatewayAnswer(status=503, retry_after=2, times=1),
+    "redirect": lambda: faults.Redirect(location="http://127.0.0.1:9/", times=2),
 }
 
 
@@ -162,7 +145,12 @@ async def test_kills_with_ambiguous_answers_lose_and_double_nothing(bench: Bench
     await until(lambda: _ready(client))
     await choose(client, 1)
     for number in range(8):
-        fault: Fault = (HangAfterApply, HangBeforeApply, ResetAfterApply, ApplyAfterLeaving)[number % 4](times=1)
+        fault: faults.Fault = (
+            faults.HangAfterApply,
+            faults.HangBeforeApply,
+            faults.ResetAfterApply,
+            faults.ApplyAfterLeaving,
+        )[number % 4](times=1)
         with bench.spoolman.fault(*USE, fault):
             await bench.klipper.extrude(10.0)
             await fault.wait_struck()
@@ -351,8 +339,11 @@ async def test_two_printers_on_one_spool_are_both_exact(bench: Bench, tmp_path_f
         async with ready_service(bench) as one, ready_service(other) as two:
             await choose(one, 1)
             await choose(two, 1)
-            fault = ResetAfterApply(times=4)
-            with bench.spoolman.fault(*USE, fault), bench.spoolman.fault(*USE, ResetBeforeApply(times=8, skip=4)):
+            fault = faults.ResetAfterApply(times=4)
+            with (
+                bench.spoolman.fault(*USE, fault),
+                bench.spoolman.fault(*USE, faults.ResetBeforeApply(times=8, skip=4)),
+            ):
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(print_a_bit, bench, 10.0, 8)
                     nursery.start_soon(print_a_bit, other, 10.0, 8)
@@ -368,7 +359,7 @@ async def test_usage_of_a_deleted_spool_waits_for_the_user(bench: Bench) -> None
         assert (await socket.hear("notify_active_spool_set"))["params"][0]["spool_id"] == 2
         await bench.klipper.extrude(10.0)
         await bench.accounts_agree()
-        with bench.spoolman.fault("PUT", "*", GatewayAnswer(status=503)):
+        with bench.spoolman.fault("PUT", "*", faults.GatewayAnswer(status=503)):
             await bench.klipper.extrude(15.0)
             await until(lambda: _pending_or_open(client, 15.0))
             bench.spoolman.delete_spool(2)

@@ -13,18 +13,7 @@ from trio_moon.features.spoolman.live import LiveLink
 from trio_moon.features.spoolman.settings import SpoolmanSettings
 from trio_moon.features.spoolman.spool import Spool
 from trio_moon.testing import MockSpoolman
-from trio_moon.testing.spoolman_faults import (
-    CloseAtOnce,
-    Fault,
-    GarbageFrames,
-    GatewayAnswer,
-    HangBeforeApply,
-    LiveFault,
-    Mute,
-    NonJsonText,
-    PingWhileClosing,
-    ResetOnceOpen,
-)
+from trio_moon.testing import spoolman_faults as faults
 
 
 class Listener:
@@ -81,8 +70,10 @@ async def test_changes_of_spools_are_told(mock_spoolman: MockSpoolman) -> None:
     assert listener.news[-1] == "lost"
 
 
-@pytest.mark.parametrize("fault", [GarbageFrames, CloseAtOnce, ResetOnceOpen], ids=lambda kind: kind.__name__)
-async def test_a_broken_link_is_made_anew(mock_spoolman: MockSpoolman, fault: Callable[..., LiveFault]) -> None:
+@pytest.mark.parametrize(
+    "fault", [faults.GarbageFrames, faults.CloseAtOnce, faults.ResetOnceOpen], ids=lambda kind: kind.__name__
+)
+async def test_a_broken_link_is_made_anew(mock_spoolman: MockSpoolman, fault: Callable[..., faults.LiveFault]) -> None:
     with mock_spoolman.fault("WS", "*", fault(times=1)):
         async with linked(mock_spoolman) as (_, listener):
             await listener.hear("lost")
@@ -93,7 +84,7 @@ async def test_a_broken_link_is_made_anew(mock_spoolman: MockSpoolman, fault: Ca
 
 
 async def test_messages_that_make_no_sense_are_passed_over(mock_spoolman: MockSpoolman) -> None:
-    with mock_spoolman.fault("WS", "*", NonJsonText(times=1)):
+    with mock_spoolman.fault("WS", "*", faults.NonJsonText(times=1)):
         async with linked(mock_spoolman) as (_, listener):
             await listener.hear("connected")
             for live in mock_spoolman.live:
@@ -106,8 +97,10 @@ async def test_messages_that_make_no_sense_are_passed_over(mock_spoolman: MockSp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", [GatewayAnswer(status=502, times=1), HangBeforeApply(times=1)], ids=["502", "hangs"])
-async def test_a_refused_or_hanging_handshake_is_tried_again(mock_spoolman: MockSpoolman, fault: Fault) -> None:
+@pytest.mark.parametrize(
+    "fault", [faults.GatewayAnswer(status=502, times=1), faults.HangBeforeApply(times=1)], ids=["502", "hangs"]
+)
+async def test_a_refused_or_hanging_handshake_is_tried_again(mock_spoolman: MockSpoolman, fault: faults.Fault) -> None:
     with mock_spoolman.fault("WS", "*", fault):
         async with linked(mock_spoolman) as (_, listener):
             await listener.hear("connected")
@@ -130,14 +123,14 @@ async def test_a_spoolman_that_returns_is_noticed_soon_however_long_it_was_away(
 
 
 async def test_pings_while_we_leave_do_no_harm(mock_spoolman: MockSpoolman) -> None:
-    with mock_spoolman.fault("WS", "*", PingWhileClosing()):
+    with mock_spoolman.fault("WS", "*", faults.PingWhileClosing()):
         async with linked(mock_spoolman) as (_, listener):
             await listener.hear("connected")
 
 
 @pytest.mark.slow
 async def test_a_mute_link_is_dead(mock_spoolman: MockSpoolman) -> None:
-    with mock_spoolman.fault("WS", "*", Mute(times=1)):
+    with mock_spoolman.fault("WS", "*", faults.Mute(times=1)):
         async with linked(mock_spoolman) as (_, listener):
             await listener.hear("connected")
             await listener.hear("lost")

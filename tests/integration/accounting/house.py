@@ -18,6 +18,7 @@ import trio
 from tests.integration.service import Client, Process, RpcSocket, configure
 from trio_moon.testing import MockSpoolman, SimulatedKlipper
 from trio_moon.testing.klipper_gcode import KlipperError
+from trio_moon.testing.spoolman_faults import Fault
 
 EXACT_MM = 1e-4
 SETTLED_WITHIN = 40.0
@@ -25,7 +26,9 @@ SETTLED_WITHIN = 40.0
 STAY_SETTLED = 2.5
 """They must still balance after two more rounds of reports."""
 LOOK_EVERY = 0.1
+STRUCK_WITHIN = 60.0
 SPEED = 20.0
+USE = ("PUT", "/spool/*/use")
 
 
 @dataclass
@@ -214,6 +217,19 @@ class House:
         story = f"after {after}: extruded {truth}, charged {self.charged_mm}, {statuses}"
         assert abs(error) < EXACT_MM, f"{'double' if error > 0 else 'LOST'} {abs(error):.6f} mm {story}"
         assert parked or await self.quiet(), f"not everything was reported {story}"
+
+    @asynccontextmanager
+    async def struck(self, fault: Fault, length_mm: float = 12.5) -> AsyncIterator[None]:
+        """Use so much filament, and wait until its report is struck; the fault stays for the length of the block."""
+        with self.spoolman.fault(*USE, fault):
+            await self.extrude_until_struck(fault, length_mm)
+            yield
+
+    async def extrude_until_struck(self, fault: Fault, length_mm: float, times: int = 1) -> None:
+        """Use so much filament, and wait until the fault has struck so often."""
+        await self.printer.extrude(length_mm)
+        with trio.fail_after(STRUCK_WITHIN):
+            await fault.wait_struck(times)
 
     async def until(self, condition: Callable[[dict[str, Any]], bool]) -> None:
         """Wait until the first printer's status is like this."""

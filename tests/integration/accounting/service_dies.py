@@ -12,7 +12,7 @@ from resource import RLIM_INFINITY, RLIMIT_FSIZE, prlimit
 
 import trio
 
-from tests.integration.accounting.house import House
+from tests.integration.accounting.house import USE, House
 from tests.integration.accounting.scenario import scenario
 from trio_moon.testing.spoolman_faults import (
     AnswerLate,
@@ -25,8 +25,6 @@ from trio_moon.testing.spoolman_faults import (
     ResetAfterApply,
     ResetBeforeApply,
 )
-
-USE = ("PUT", "/spool/*/use")
 
 
 @scenario(telling=True)
@@ -75,10 +73,7 @@ async def killed_while_others_write_the_same(house: House) -> None:
     """The report is open, we are dead, and another printer uses exactly as much."""
     await house.begin()
     for fault in (HangAfterApply(times=1), HangBeforeApply(times=1)):
-        with house.spoolman.fault(*USE, fault):
-            await house.printer.extrude(12.5)
-            with trio.fail_after(30):
-                await fault.wait_struck()
+        async with house.struck(fault):
             await house.printer.kill()
             house.spoolman.other_writer_uses(1, 12.5)
             await house.printer.start()
@@ -95,10 +90,7 @@ async def sigterm_during_a_report(house: House) -> None:
         ApplyLate(seconds=1, times=1),
         ApplyAfterLeaving(times=1),
     ):
-        with house.spoolman.fault(*USE, fault):
-            await house.printer.extrude(12.5)
-            with trio.fail_after(30):
-                await fault.wait_struck()
+        async with house.struck(fault):
             assert await house.printer.process.end() < 6
             await house.printer.extrude(5)
             await house.printer.start()
@@ -265,10 +257,7 @@ async def the_clock_jumps_over_a_restart(house: House) -> None:
     """An intent that was written in what is now the future (the Pi has no clock) is settled all the same."""
     await house.begin()
     for shift in (1e8, -1e8):
-        with house.spoolman.fault(*USE, fault := ApplyAfterLeaving(seconds=4, times=1)):
-            await house.printer.extrude(12.5)
-            with trio.fail_after(30):
-                await fault.wait_struck()
+        async with house.struck(ApplyAfterLeaving(seconds=4, times=1)):
             await house.printer.kill()
         database = sqlite3.connect(database_of(house), isolation_level=None)
         (value,) = database.execute("SELECT value FROM spoolman_state WHERE name = 'ledger'").fetchone()

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import trio
 
-from tests.integration.accounting.house import House
+from tests.integration.accounting.house import USE, House
 from tests.integration.accounting.scenario import scenario
 from trio_moon.testing.spoolman_faults import ApplyAfterLeaving, HangAfterApply, ResetAfterApply
-
-USE = ("PUT", "/spool/*/use")
 
 
 def near(one: float, other: float) -> bool:
@@ -183,10 +181,7 @@ async def idle_tool_with_moves_on_their_way_and_a_kill(house: House) -> None:
 async def spool_changed_with_a_report_open(house: House) -> None:
     await house.begin()
     for number, fault in enumerate((HangAfterApply, ResetAfterApply, ApplyAfterLeaving)):
-        with house.spoolman.fault(*USE, strike := fault(times=1)):
-            await house.printer.extrude(12)
-            with trio.fail_after(30):
-                await strike.wait_struck()
+        async with house.struck(fault(times=1), 12):
             await house.printer.choose(2 - number % 2)
             await house.printer.extrude(3)
             await house.settle()
