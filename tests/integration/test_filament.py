@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,19 @@ import trio
 
 from tests.integration.filament import Bench, choose, opened_bench, status, until
 from tests.integration.service import Client, running
+from tests.integration.together import play_asked
 from trio_moon.testing import spoolman_faults as faults
 
 USE = ("PUT", "/spool/*/use")
+
+Play = Callable[[Bench], Awaitable[None]]
+PLAYS: dict[str, Play] = {}
+"""What takes its time: played together, see the end."""
+
+
+def played(play: Play) -> Play:
+    PLAYS[play.__name__] = play
+    return play
 
 
 @pytest.fixture
@@ -71,9 +82,7 @@ FAULTS: dict[str, Callable[[], faults.Fault]] = {
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", FAULTS)
-async def test_a_report_that_goes_wrong_is_settled(bench: Bench, name: str) -> None:
+async def a_report_is_settled(name: str, bench: Bench) -> None:
     fault = FAULTS[name]()
     async with ready_service(bench) as client:
         await choose(client, 1)
@@ -88,8 +97,11 @@ async def test_a_report_that_goes_wrong_is_settled(bench: Bench, name: str) -> N
         assert (await status(client))["open_intents"] == []
 
 
-@pytest.mark.slow
-async def test_usage_waits_while_spoolman_is_away(bench: Bench) -> None:
+PLAYS |= {f"a_report_is_settled: {name}": partial(a_report_is_settled, name) for name in FAULTS}
+
+
+@played
+async def usage_waits_while_spoolman_is_away(bench: Bench) -> None:
     await bench.spoolman.go_away()
     async with ready_service(bench) as client:
         await choose(client, 1)
@@ -119,8 +131,8 @@ async def _connected(client: Client) -> bool:
     return bool((await status(client))["spoolman_connected"])
 
 
-@pytest.mark.slow
-async def test_five_kills_in_one_print_lose_nothing(bench: Bench) -> None:
+@played
+async def five_kills_in_one_print_lose_nothing(bench: Bench) -> None:
     process, client = await bench.process()
     await until(lambda: _ready(client))
     await choose(client, 1)
@@ -139,8 +151,8 @@ async def test_five_kills_in_one_print_lose_nothing(bench: Bench) -> None:
     await process.end()
 
 
-@pytest.mark.slow
-async def test_kills_with_ambiguous_answers_lose_and_double_nothing(bench: Bench) -> None:
+@played
+async def kills_with_ambiguous_answers_lose_and_double_nothing(bench: Bench) -> None:
     process, client = await bench.process()
     await until(lambda: _ready(client))
     await choose(client, 1)
@@ -163,8 +175,8 @@ async def test_kills_with_ambiguous_answers_lose_and_double_nothing(bench: Bench
 # --- Klipper's faults
 
 
-@pytest.mark.slow
-async def test_a_socket_that_is_cut_again_and_again_loses_nothing(bench: Bench) -> None:
+@played
+async def a_socket_that_is_cut_again_and_again_loses_nothing(bench: Bench) -> None:
     async with ready_service(bench) as client:
         await choose(client, 1)
         bench.klipper.speed = 5.0
@@ -177,8 +189,8 @@ async def test_a_socket_that_is_cut_again_and_again_loses_nothing(bench: Bench) 
         assert (await status(client))["unassigned"] == 0
 
 
-@pytest.mark.slow
-async def test_what_is_printed_while_klipper_cannot_be_reached_is_counted_later(bench: Bench) -> None:
+@played
+async def what_is_printed_while_klipper_cannot_be_reached_is_counted_later(bench: Bench) -> None:
     async with ready_service(bench) as client:
         await choose(client, 1)
         await bench.klipper.extrude(30.0)
@@ -189,8 +201,8 @@ async def test_what_is_printed_while_klipper_cannot_be_reached_is_counted_later(
         await bench.accounts_agree()
 
 
-@pytest.mark.slow
-async def test_a_restarted_klipper_counts_from_nothing(bench: Bench) -> None:
+@played
+async def a_restarted_klipper_counts_from_nothing(bench: Bench) -> None:
     async with ready_service(bench) as client:
         await choose(client, 1)
         for mm in (30.0, 50.0, 10.0):
@@ -202,8 +214,8 @@ async def test_a_restarted_klipper_counts_from_nothing(bench: Bench) -> None:
         assert bench.extruded() == pytest.approx(180)
 
 
-@pytest.mark.slow
-async def test_a_klipper_that_crashed_and_came_back_counts_from_nothing(bench: Bench) -> None:
+@played
+async def a_klipper_that_crashed_and_came_back_counts_from_nothing(bench: Bench) -> None:
     async with ready_service(bench) as client:
         await choose(client, 1)
         await bench.klipper.extrude(30.0)
@@ -214,8 +226,8 @@ async def test_a_klipper_that_crashed_and_came_back_counts_from_nothing(bench: B
         await bench.accounts_agree()
 
 
-@pytest.mark.slow
-async def test_a_klipper_restarted_past_the_old_mark_while_we_are_down_is_counted_whole(bench: Bench) -> None:
+@played
+async def a_klipper_restarted_past_the_old_mark_while_we_are_down_is_counted_whole(bench: Bench) -> None:
     async with ready_service(bench) as client:
         await choose(client, 1)
         await bench.klipper.extrude(30.0)
@@ -226,8 +238,8 @@ async def test_a_klipper_restarted_past_the_old_mark_while_we_are_down_is_counte
         await bench.accounts_agree()
 
 
-@pytest.mark.slow
-async def test_garbage_and_nonsense_from_klipper_are_not_filament(bench: Bench) -> None:
+@played
+async def garbage_and_nonsense_from_klipper_are_not_filament(bench: Bench) -> None:
     async with ready_service(bench) as client:
         await choose(client, 1)
         await bench.klipper.extrude(10.0)
@@ -253,8 +265,8 @@ async def test_garbage_and_nonsense_from_klipper_are_not_filament(bench: Bench) 
         await bench.accounts_agree()
 
 
-@pytest.mark.slow
-async def test_twenty_tool_changes_are_exact_with_one_spool_and_with_two(bench: Bench) -> None:
+@played
+async def twenty_tool_changes_are_exact_with_one_spool_and_with_two(bench: Bench) -> None:
     async with ready_service(bench) as client:
         await choose(client, 1)
         for change in range(20):
@@ -269,8 +281,8 @@ async def test_twenty_tool_changes_are_exact_with_one_spool_and_with_two(bench: 
         assert bench.spoolman.used_mm(2) == pytest.approx(40, abs=1e-4)
 
 
-@pytest.mark.slow
-async def test_retractions_at_tool_changes_net_to_nothing(bench: Bench) -> None:
+@played
+async def retractions_at_tool_changes_net_to_nothing(bench: Bench) -> None:
     async with ready_service(bench) as client:
         await choose(client, 1)
         await bench.klipper.extrude(10.0, "extruder")
@@ -283,8 +295,8 @@ async def test_retractions_at_tool_changes_net_to_nothing(bench: Bench) -> None:
         assert bench.reported() == pytest.approx(20, abs=1e-4)
 
 
-@pytest.mark.slow
-async def test_a_change_of_spool_splits_where_it_was_made(bench: Bench) -> None:
+@played
+async def a_change_of_spool_splits_where_it_was_made(bench: Bench) -> None:
     async with ready_service(bench) as client:
         await bench.klipper.extrude(7.0)
         for number in range(6):
@@ -313,8 +325,8 @@ async def test_the_remote_method_sets_and_clears_the_spool(bench: Bench) -> None
 # --- restarts, other writers, spools that go
 
 
-@pytest.mark.slow
-async def test_sigterm_with_usage_pending_loses_nothing(bench: Bench) -> None:
+@played
+async def sigterm_with_usage_pending_loses_nothing(bench: Bench) -> None:
     process, client = await bench.process()
     await until(lambda: _ready(client))
     await choose(client, 1)
@@ -330,10 +342,9 @@ async def test_sigterm_with_usage_pending_loses_nothing(bench: Bench) -> None:
     await process.end()
 
 
-@pytest.mark.slow
-async def test_two_printers_on_one_spool_are_both_exact(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> None:
-    root = tmp_path_factory.mktemp("second")
-    async with opened_bench(root, speed=20.0) as other:
+@played
+async def two_printers_on_one_spool_are_both_exact(bench: Bench) -> None:
+    async with opened_bench(bench.paths.root / "second", speed=20.0) as other:
         config = other.paths.config / "moonraker.conf"
         config.write_text(config.read_text().replace(other.spoolman.url, bench.spoolman.url))
         async with ready_service(bench) as one, ready_service(other) as two:
@@ -377,3 +388,21 @@ async def _pending_or_open(client: Client, mm: float) -> bool:
     found = await status(client)
     amounts = [report["filament_used"] for report in found["pending_reports"] + found["open_intents"]]
     return bool(abs(sum(amounts) - mm) < 1e-4)
+
+
+async def on_a_bench(play: Play, root: Path) -> None:
+    async with opened_bench(root) as bench:
+        await play(bench)
+
+
+@pytest.fixture(scope="module")
+def errors(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What went wrong in each play."""
+    plays = {name: partial(on_a_bench, play) for name, play in PLAYS.items()}
+    return play_asked(plays, request, tmp_path_factory.mktemp("filament"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PLAYS)
+def test_every_millimetre_is_counted_once(errors: dict[str, str], name: str) -> None:
+    assert not errors[name], errors[name]
