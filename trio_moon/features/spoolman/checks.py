@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 from trio_moon.features.spoolman.client import Away
 from trio_moon.features.spoolman.ledger import Ledger, Tools, spool_for
-from trio_moon.features.spoolman.plan import Need, needs_of
+from trio_moon.features.spoolman.plan import Need, needed_mm, needs_of
 from trio_moon.features.spoolman.shelf import Shelf
 from trio_moon.features.spoolman.spool import Spool
 from trio_moon.kit.topics import Topic
@@ -97,7 +97,7 @@ def check(
         if not _same_material(need.material, spool.material) and not (shared and len(needs) > 1):
             words = f"the file is for {need.material}, {spool.label} is {spool.material}"
             found.append(Finding("material", words, need.tool, spool_id))
-        needed = _needed_mm(need, spool)
+        needed = needed_mm(need, spool)
         if needed is not None and spool.remaining_mm is not None:
             left = spool.remaining_mm - unreported(spool_id) - taken.get(spool_id, 0.0)
             taken[spool_id] = taken.get(spool_id, 0.0) + needed
@@ -106,12 +106,6 @@ def check(
                 words = f"{spool.label} has {present} left, {which} needs {_amount(needed, spool)}"
                 found.append(Finding("not_enough", words, need.tool, spool_id))
     return found
-
-
-def _needed_mm(need: Need, spool: Spool) -> float | None:
-    if need.mm is not None:
-        return need.mm
-    return need.grams / spool.grams_per_mm if need.grams is not None and spool.grams_per_mm else None
 
 
 def _same_material(wanted: str, present: str) -> bool:

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from typing import Protocol
 
 import trio
 
 from trio_moon.features.spoolman.checks import PrintCheck
 from trio_moon.features.spoolman.journal import Journal
-from trio_moon.features.spoolman.ledger import Ledger
+from trio_moon.features.spoolman.ledger import Ledger, Moment
 from trio_moon.features.spoolman.lookout import Lookout
-from trio_moon.features.spoolman.motion import FilamentMeter
 from trio_moon.kit.topics import Topic
 from trio_moon.model.errors import MoonError
 from trio_moon.model.events import SpoolSelected
-from trio_moon.model.job_state import JobEvent, Stats, text_of
+from trio_moon.model.job_state import ENDED, JobEvent, Stats, text_of
 
 logger = logging.getLogger(__name__)
 
 LOST = "klippy_disconnect"
+LOOK_EVERY = 1.0
+"""Seconds without an event after which the books are compared with what Klipper says."""
+
+
+class Meter(Protocol):
+    """What measures filament."""
+
+    async def moment(self) -> Moment | None: ...
 
 
 class JobNews(Protocol):
@@ -46,7 +54,7 @@ class Stock(Protocol):
     def journal(self) -> Journal: ...
 
     @property
-    def meter(self) -> FilamentMeter: ...
+    def meter(self) -> Meter: ...
 
     @property
     def active_spool(self) -> int | None: ...
@@ -63,8 +71,10 @@ class JobKeeper:
         self._jobs = jobs
         self._check = check
         self._lookout = lookout
-        self._filename = ""
+        self._filename: str | None = None
+        """The file of the job in our books; None until we have looked."""
         self._spool_ids: list[int | None] = []
+        self._complained = ""
 
     def spool_ids(self) -> list[int | None]:
         """For the history's field of that name: the spools of the present job in order, null where there was none."""
@@ -75,13 +85,24 @@ class JobKeeper:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._collect_spools)
             while True:
-                with self._jobs.events.subscribe() as events:
-                    await self._look_back()
-                    async for event in events:
-                        try:
-                            await self._follow(event)
-                        except MoonError as error:
-                            logger.warning("the record of job %s is incomplete: %s", event.filename, error)
+                with self._jobs.events.subscribe() as events, suppress(trio.EndOfChannel):
+                    while True:
+                        await self._take(events, nursery)
+
+    async def _take(self, events: trio.MemoryReceiveChannel[JobEvent], nursery: trio.Nursery) -> None:
+        event = None
+        with trio.move_on_after(LOOK_EVERY):
+            event = await events.receive()
+        try:
+            if event is None:
+                await self._look(nursery)
+            else:
+                await self._follow(event, nursery)
+            self._complained = ""
+        except MoonError as error:
+            if error.message != self._complained:
+                logger.warning("the record of a job is incomplete: %s", error)
+            self._complained = error.message
 
     async def _collect_spools(self) -> None:
         while True:
@@ -95,44 +116,65 @@ class JobKeeper:
         if (self._spool_ids or active is not None) and (not self._spool_ids or self._spool_ids[-1] != active):
             self._spool_ids.append(active)
 
-    async def _look_back(self) -> None:
-        """We may have been away: does the job in our books still go on?"""
+    async def _look(self, nursery: trio.Nursery) -> None:
+        """No event has come for a while. We or Klipper may have been away: is the job in our books still printed?"""
         job = self._stock.ledger.state.job
-        record = None if job is None else await self._stock.journal.job(job)
-        if record is None:
-            return
-        self._filename = record.filename
-        if self._jobs.job_open and text_of(self._jobs.stats, "filename") == record.filename:
-            await self._expect(record.filename)
+        if job is not None and self._filename is None:
+            await self._remember(job, nursery)
+        stats = self._jobs.stats
+        if not stats:
+            return  # Klipper is gone; if it is the same Klipper that returns, the job is resumed
+        filename, state = text_of(stats, "filename"), text_of(stats, "state")
+        same = job is not None and filename == self._filename
+        if job is not None and not (same and self._jobs.job_open):
+            await self._close(state if same and state in ENDED else LOST)
+        if self._jobs.job_open and not same:
+            await self._open(filename, nursery)
 
-    async def _follow(self, event: JobEvent) -> None:
+    async def _remember(self, job: int, nursery: trio.Nursery) -> None:
+        """The job began before our time."""
+        record = await self._stock.journal.job(job)
+        self._filename = record.filename if record else ""
+        active = self._stock.active_spool
+        self._spool_ids = [use.spool_id for use in record.spools if use.spool_id != active] if record else []
+        self._note_spool()
+        nursery.start_soon(self._expect, job, self._filename)
+
+    async def _follow(self, event: JobEvent, nursery: trio.Nursery) -> None:
         if event.name == "started":
             await self._close(LOST)
-            await self._open(event.filename)
+            await self._open(event.filename, nursery)
         elif event.reason == LOST:
-            return  # Klipper is gone; if it is the same Klipper that returns, the job is resumed
+            return  # as above: it may go on
         elif event.ends_job:
             await self._close(event.name)
         elif event.name == "resumed" and event.filename != self._filename:
             await self._close(LOST)
 
-    async def _open(self, filename: str) -> None:
+    async def _open(self, filename: str, nursery: trio.Nursery) -> None:
         stock = self._stock
         job = await stock.journal.open_job(filename, time.time())
         stock.ledger.set_job(job, None)
         self._filename = filename
         active = stock.active_spool
         self._spool_ids = [] if active is None else [active]
+        nursery.start_soon(self._begin, job, filename)
         await stock.journal.commit(stock.ledger)
-        await self._check.print_began(filename)
-        await self._expect(filename)
 
-    async def _expect(self, filename: str) -> None:
-        self._lookout.expect(filename, (await self._check.needs(filename)))
+    async def _begin(self, job: int, filename: str) -> None:
+        """Beside what follows: neither Spoolman nor a file that is being read may hold up the books."""
+        await self._check.print_began(filename)
+        await self._expect(job, filename)
+
+    async def _expect(self, job: int, filename: str) -> None:
+        needs = await self._check.needs(filename)
+        if job == self._stock.ledger.state.job:
+            self._lookout.expect(filename, needs)
 
     async def _close(self, outcome: str) -> None:
         stock, job = self._stock, self._stock.ledger.state.job
         self._lookout.expect("", ())
+        self._filename = ""
         if job is None:
             return
         stock.ledger.set_job(None, await stock.meter.moment())

@@ -170,12 +170,18 @@ class Journal:
             c.execute("DELETE FROM spoolman_jobs WHERE id <= ?", ((job or 0) - JOBS_KEPT,))
             return job or 0
 
-        return await self._store.write(work)
+        return await self._write(work)
 
     async def close_job(self, job: int, outcome: str, ended_at: float) -> None:
         """The job has ended like this."""
         update = "UPDATE spoolman_jobs SET outcome = ?, ended_at = ? WHERE id = ?"
-        await self._store.write(lambda c: c.execute(update, (outcome, ended_at, job)).rowcount)
+        await self._write(lambda c: c.execute(update, (outcome, ended_at, job)).rowcount)
+
+    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return await self._store.write(work)
+        except sqlite3.Error as error:
+            raise NoSpace(f"the journal of jobs can't be written: {error}") from error
 
     async def jobs(self, limit: int) -> list[JobRecord]:
         """The latest jobs, the newest first."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from trio_moon.features.spoolman.ledger import Ledger, spool_for
-from trio_moon.features.spoolman.plan import Need
+from trio_moon.features.spoolman.plan import Need, needed_mm
 from trio_moon.features.spoolman.settings import Amount
 from trio_moon.features.spoolman.spool import Spool
 from trio_moon.kit.periodic import periodic
@@ -47,12 +48,14 @@ class Lookout:
         limit: Amount | None,
         pause: Callable[[], Awaitable[object]] | None,
         say: Callable[[str], None],
+        is_printing: Callable[[], bool],
     ) -> None:
-        """`pause` stops the print; None when that isn't wanted."""
+        """`pause` stops the print; None when that isn't wanted. It isn't called unless `is_printing`."""
         self._stock = stock
         self._limit = limit
         self._pause = pause
         self._say = say
+        self._is_printing = is_printing
         self._needs: tuple[Need, ...] = ()
         self._filename = ""
         self._short: set[int] = set()
@@ -79,41 +82,48 @@ class Lookout:
         if spool is None or left is None or least is None:
             return
         told = self._stock.ledger.state.told_low
-        if left > least * REARM and spool_id in told:
+        if left > least * REARM and spool_id in told and self._stock.ledger.open_intent(spool_id) is None:
             self._stock.ledger.note_low(spool_id, low=False)
         elif left <= least and spool_id not in told:
             self._stock.ledger.note_low(spool_id, low=True)
             self._tell("filament_low", f"{spool.label} is low: {_amount(left, spool)} left", spool_id)
-            if self._pause is not None and self._needs_printing():
+            if self._pause is not None and self._is_printing():
                 try:
                     await self._pause()
                 except MoonError as error:
                     logger.warning("the print can't be paused: %s", error)
 
-    def _needs_printing(self) -> bool:
-        return self._stock.ledger.state.job is not None
-
     def _look_ahead(self) -> None:
-        """Does what the file still needs exceed what its spools have?"""
-        state = self._stock.ledger.state
-        for need in self._needs:
-            spool_id = spool_for(state.tools, need.tool)
-            left = None if spool_id is None else self.remaining_mm(spool_id)
-            if spool_id is None or left is None or need.mm is None or spool_id in self._short:
+        """Does what the file still needs exceed what its spools have? Tools may share a spool."""
+        tools = self._stock.ledger.state.tools
+        for spool_id in {spool_for(tools, need.tool) for need in self._needs}:
+            spool = None if spool_id is None else self._stock.shelf.get(spool_id)
+            if spool is None or spool.id in self._short:
                 continue
-            missing = need.mm - state.job_tools.get(need.tool, 0.0) - left
-            if missing > 0:
-                self._short.add(spool_id)
-                spool = self._stock.shelf[spool_id]
+            needs = [need for need in self._needs if spool_for(tools, need.tool) == spool.id]
+            missing = self._missing_mm(spool, needs)
+            if missing is not None and missing > 0:
+                self._short.add(spool.id)
                 words = f"{spool.label} runs out before {self._filename} ends: {_amount(missing, spool)} are missing"
-                self._tell("filament_runs_out", words, spool_id, need.tool)
+                self._tell("filament_runs_out", words, spool.id, needs[0].tool)
+
+    def _missing_mm(self, spool: Spool, needs: Sequence[Need]) -> float | None:
+        state = self._stock.ledger.state
+        needed, left = [needed_mm(need, spool) for need in needs], self.remaining_mm(spool.id)
+        if left is None or None in needed:
+            return None
+        done = [mm for tool, mm in state.job_tools.items() if spool_for(state.tools, tool) == spool.id]
+        return math.fsum(mm for mm in needed if mm is not None) - math.fsum(done) - left
 
     def remaining_mm(self, spool_id: int) -> float | None:
-        """What is left now: what Spoolman showed last, minus what it wasn't told yet. None while that is unsure."""
+        """What is left at most: what Spoolman showed last, minus what was not sent to it yet.
+
+        Whether that includes a report whose outcome is open isn't known; Spoolman may have died with it hours ago.
+        """
         spool = self._stock.shelf.get(spool_id)
-        if spool is None or spool.remaining_mm is None or self._stock.ledger.open_intent(spool_id) is not None:
+        if spool is None or spool.remaining_mm is None:
             return None
-        return spool.remaining_mm - self._stock.ledger.unreported(spool_id)
+        return spool.remaining_mm - self._stock.ledger.state.pending.get(spool_id, 0.0)
 
     def _tell(self, name: str, message: str, spool_id: int, tool: int | None = None) -> None:
         logger.warning("%s", message)

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from trio_moon.features.spoolman.spool import Spool
+
 
 class Need(Struct, frozen=True):
     """So much filament of one tool; None where the slicer didn't say."""
@@ -15,6 +17,13 @@ class Need(Struct, frozen=True):
     mm: float | None = None
     grams: float | None = None
     material: str = ""
+
+
+def needed_mm(need: Need, spool: Spool) -> float | None:
+    """How much filament of this spool that is; None where nobody can say."""
+    if need.mm is not None:
+        return need.mm
+    return need.grams / spool.grams_per_mm if need.grams is not None and spool.grams_per_mm else None
 
 
 def needs_of(metadata: Mapping[str, object]) -> tuple[Need, ...]:

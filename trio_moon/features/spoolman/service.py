@@ -30,6 +30,7 @@ from trio_moon.kit.json_codec import Raw
 from trio_moon.kit.topics import Topic
 from trio_moon.model.errors import Conflict, MoonError, NotFound
 from trio_moon.model.events import SpoolmanAlert, SpoolSelected
+from trio_moon.model.job_state import text_of
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +112,9 @@ class Spoolman:
         self.check = PrintCheck(self, metadata_of, printer.say, settings.check_before_print)
         printer.before_print.append(self.check.guard)
         pause = self._pause if "pause" in settings.low_filament_action else None
-        self._lookout = Lookout(self, settings.low_filament, pause, printer.say)
+        self._lookout = Lookout(
+            self, settings.low_filament, pause, printer.say, lambda: text_of(jobs.stats, "state") == "printing"
+        )
         self.jobs = JobKeeper(self, jobs, self.check, self._lookout)
         self._macro = None if settings.spool_macro is None else SpoolMacro(settings.spool_macro, printer, self._in_use)
 
