@@ -202,6 +202,19 @@ async def test_a_shutdown_is_told_with_its_reason_and_a_restart_ends_it(ready: H
     await until(lambda: ready.printer.state == "ready")
 
 
+async def test_a_frame_that_is_too_long_is_skipped_and_told_once(
+    nursery: trio.Nursery, house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("trio_moon.printer.link.MAX_FRAME_BYTES", 2**20)
+    await nursery.start(house.printer.run)
+    await until(lambda: house.printer.state == "ready")
+    for _ in range(3):
+        house.klipper.send_raw(b'{"method": "' + b"x" * 2**20 + b'"}\x03')
+    await house.printer.run_gcode("M117 still there")
+    told = [record.message for record in caplog.records if "skipped a frame" in record.message]
+    assert told == ["skipped a frame from Klipper: it is longer than 1 MiB"]
+
+
 async def test_an_error_at_the_start_is_shown_until_it_is_mended(nursery: trio.Nursery, house: House) -> None:
     house.klipper.fail("Option 'pin' is not valid")
     await nursery.start(house.printer.run)
@@ -217,7 +230,7 @@ async def test_a_silent_klipper_is_tried_again(
     monkeypatch.setattr("trio_moon.printer.printer.GREETING_TIMEOUT", 0.2)
     house.klipper.faults.never_answer.add("info")
     await nursery.start(house.printer.run)
-    await until(lambda: "did not answer info" in house.printer.away_because)
+    await until(lambda: "does not answer" in house.printer.away_because)
     house.klipper.faults.clear()
     await until(lambda: house.printer.state == "ready")
 

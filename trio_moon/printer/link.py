@@ -78,17 +78,17 @@ class KlippyLink:
         Bad frames are skipped; the log gets one line for the first of a connection.
         """
         splitter = FrameSplitter(MAX_FRAME_BYTES)
-        skipped = False
+        skipped = ""
         while True:
             for frame in splitter.feed(await self._receive()):
                 try:
                     message = parse(frame)
                 except BadFrame as error:
-                    if not skipped:
-                        logger.warning("skipped a frame from Klipper: %s", error)
-                    skipped = True
+                    skipped = skipped or _note_skipped(str(error))
                     continue
                 handle(message)
+            if splitter.oversized:
+                skipped = skipped or _note_skipped(f"it is longer than {MAX_FRAME_BYTES // 2**20} MiB")
 
     async def _receive(self) -> bytes:
         while True:
@@ -107,6 +107,11 @@ class KlippyLink:
         self._ended = True
         trio.lowlevel.notify_closing(self._sock)
         self._sock.close()
+
+
+def _note_skipped(why: str) -> str:
+    logger.warning("skipped a frame from Klipper: %s", why)
+    return why
 
 
 async def open_link(path: Path) -> KlippyLink:

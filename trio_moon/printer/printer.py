@@ -28,9 +28,11 @@ from trio_moon.rpc.caller import Session
 
 logger = logging.getLogger(__name__)
 
-RECONNECT_PAUSES = Pauses(first=0.1, longest=1.0)
-GREETING_TIMEOUT = 3.0
-"""Seconds in which Klipper must answer the first requests; after that the connection is tried anew."""
+RECONNECT_PAUSES = Pauses(first=0.1, longest=0.5)
+GREETING_TIMEOUT = 1.5
+"""Seconds in which Klipper must say who it is; after that the connection is tried anew."""
+INTRODUCTION_TIMEOUT = 10.0
+"""The same for all that follows until our subscriptions exist."""
 STATE_POLL = Pauses(first=0.1, longest=1.0)
 """How often to ask for the state while Klipper is starting or stands in an error."""
 CONSOLE_BUFFER = 4096
@@ -214,12 +216,16 @@ class Printer:
     async def _accompany(self, connected: Callable[[], None]) -> None:
         """Greet Klipper, wait until it is ready, then keep our subscription what the clients wish."""
         try:
-            self.info = await self.ask("info", {"client_info": _WE_ARE}, deadline=GREETING_TIMEOUT)
+            with trio.fail_after(GREETING_TIMEOUT):
+                self.info = await self.ask("info", {"client_info": _WE_ARE}, deadline=None)
             connected()
-            await self._introduce()
+            with trio.fail_after(INTRODUCTION_TIMEOUT):
+                await self._introduce()
             await self._become_ready()
         except MoonError as error:
             raise PeerLost(error.message) from error
+        except trio.TooSlowError:
+            raise PeerLost("Klipper accepts connections and does not answer") from None
         while True:
             await self._feed.wait_wishes_changed()
             await trio.sleep(1)  # clients that reload a page leave and return: wait for the new wish
@@ -229,7 +235,7 @@ class Printer:
                 logger.warning("Klipper refused our subscription: %s", error)
 
     async def _introduce(self) -> None:
-        offered = (await self.ask("list_endpoints", deadline=GREETING_TIMEOUT)).get("endpoints")
+        offered = (await self.ask("list_endpoints")).get("endpoints")
         self.endpoints = frozenset(map(str, offered)) if isinstance(offered, list) else frozenset()
         for name in sorted(self._remote_methods):
             template = {"method": name}
@@ -245,9 +251,10 @@ class Printer:
         while self.info.get("state") not in ("ready", "shutdown"):
             asked += 1
             await trio.sleep(STATE_POLL(asked))
-            self.info = await self.ask("info", deadline=GREETING_TIMEOUT)
+            self.info = await self.ask("info", deadline=INTRODUCTION_TIMEOUT)
             self._take_state()
-        await self._feed.cover_wishes()
+        with trio.fail_after(INTRODUCTION_TIMEOUT):
+            await self._feed.cover_wishes()
         if self.info.get("state") == "ready" and self.state != "shutdown":
             self.state = "ready"
             process_id = self.info.get("process_id")
