@@ -182,3 +182,10 @@ def test_whatever_klipper_tells_a_job_is_ended_as_often_as_it_was_opened(told: l
                 assert is_open
                 is_open = False
     assert job.job_open == is_open
+
+
+def test_durations_that_fall_make_a_new_job_only_if_that_can_have_begun_since_the_last_news() -> None:
+    job = JobState()
+    job.update(stats("printing", "a", 60))
+    assert names(job.update(stats("printing", "a", 20), after=0.25)) == []
+    assert names(job.update(stats("printing", "a", 0.1), after=0.25)) == ["started"]

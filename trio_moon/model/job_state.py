@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -14,6 +15,8 @@ ENDED = frozenset({"complete", "cancelled", "error"})
 NO_STATS: Stats = MappingProxyType({})
 LONGEST = 1e12
 """Seconds; a larger number is some mistake."""
+ROUGHLY = 5.0
+"""Seconds by which the clocks of durations and of news may differ."""
 
 
 class JobEvent(Struct, frozen=True):
@@ -42,7 +45,7 @@ class JobEvent(Struct, frozen=True):
 
 def freeze(stats: Mapping[str, object]) -> Stats:
     """A copy that later updates and careless readers can't change."""
-    return MappingProxyType({k: freeze(v) if isinstance(v, Mapping) else v for k, v in stats.items()})
+    return MappingProxyType({k: freeze(v) if isinstance(v, dict) else v for k, v in stats.items()})
 
 
 def thaw(stats: Stats) -> dict[str, object]:
@@ -81,11 +84,11 @@ class JobState:
         """Whether a job is being printed or is paused."""
         return self._open
 
-    def update(self, news: Mapping[str, object], connected_for: float = 0.0) -> list[JobEvent]:
+    def update(self, news: Mapping[str, object], connected_for: float = 0.0, after: float = math.inf) -> list[JobEvent]:
         """Take over the whole present `print_stats`, and return what has happened since the last time.
 
         `connected_for` matters for the first news after Klipper came: a print that is younger than the connection
-        has begun before our eyes.
+        has begun before our eyes. `after` is how long ago the last news were: no younger job can hide behind them.
         """
         state = text_of(news, "state")
         if not state or self._shut_down:
@@ -94,8 +97,8 @@ class JobState:
         was = text_of(before, "state")
         if not was:
             return self._first_look(state, connected_for)
-        if state != was or ((self._open or state in ENDED) and not _same_job(before, self._stats)):
-            return self._step(before, state)
+        if state != was or ((self._open or state in ENDED) and not _same_job(before, self._stats, after)):
+            return self._step(before, state, after)
         return []
 
     def klippy_shut_down(self, message: str) -> list[JobEvent]:
@@ -123,14 +126,14 @@ class JobState:
             return [JobEvent("started", NO_STATS, self._stats)]
         return []
 
-    def _step(self, before: Stats, state: str) -> list[JobEvent]:
+    def _step(self, before: Stats, state: str, after: float) -> list[JobEvent]:
         events: list[JobEvent] = []
         if state == "standby":
             if self._open:  # SDCARD_RESET_FILE: the job was given up
                 events.append(JobEvent("cancelled", before, freeze({**before, "state": "cancelled"})))
             self._open = False
         elif state in ("printing", "paused") or state in ENDED:
-            if not self._open or not _same_job(before, self._stats):  # it may have begun and ended within one update
+            if not self._open or not _same_job(before, self._stats, after):  # begun, and perhaps ended, in one update
                 events.append(JobEvent("started", before, freeze({**self._stats, "state": "printing"})))
             self._open = state not in ENDED
         if state != "printing":
@@ -148,6 +151,9 @@ class JobState:
         return [JobEvent("error", before, self._stats, reason)]
 
 
-def _same_job(before: Stats, after: Stats) -> bool:
-    older, newer = seconds_of(before, "total_duration"), seconds_of(after, "total_duration")
-    return text_of(before, "filename") == text_of(after, "filename") and newer >= older
+def _same_job(before: Stats, now: Stats, passed: float = math.inf) -> bool:
+    """Whether both are news of one job, `passed` seconds apart: a new one is younger than that, and than the old."""
+    if text_of(before, "filename") != text_of(now, "filename"):
+        return False
+    older, newer = seconds_of(before, "total_duration"), seconds_of(now, "total_duration")
+    return newer >= older or newer > passed + ROUGHLY

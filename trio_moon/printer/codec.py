@@ -6,6 +6,7 @@ import msgspec
 
 from trio_moon.kit.framing import ETX
 from trio_moon.kit.json_codec import NotJson, Raw, decode, encode
+from trio_moon.kit.status_box import Status
 
 MAX_FRAME_BYTES = 64 * 2**20
 ABSENT = Raw(b"")
@@ -25,12 +26,32 @@ class Message(msgspec.Struct):
     error: Raw = ABSENT
 
 
+class StatusUpdate(msgspec.Struct):
+    """Objects with their (changed) fields, at a moment of Klipper's clock."""
+
+    status: Status
+    eventtime: float = 0.0
+
+
+class StatusMessage(msgspec.Struct):
+    """The notification that comes many times a second."""
+
+    params: StatusUpdate
+
+
+STATUS_METHOD = "process_status_update"
+"""What we have Klipper call its updates."""
+
+_STATUS_MARK = f'"{STATUS_METHOD}"'.encode()
 _decode = msgspec.json.Decoder(Message).decode
+_decode_status = msgspec.json.Decoder(StatusMessage).decode
 
 
-def parse(frame: bytes) -> Message:
+def parse(frame: bytes) -> Message | StatusMessage:
     """The message in a frame; BadFrame if there is none. NaN and Infinity, which Python writes, become null."""
     try:
+        if _STATUS_MARK in frame[:64]:
+            return _decode_status(frame)
         if not frame.isascii():
             frame.decode()  # parts of it go to browsers undecoded: they must be UTF-8
         return _decode(frame)

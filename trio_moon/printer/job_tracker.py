@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterable, Mapping
 
@@ -24,6 +25,7 @@ class JobTracker:
         self._printer = printer
         self._job = JobState()
         self._connected_at = time.monotonic()
+        self._last_news = 0.0
         self.events: Topic[JobEvent] = Topic()
         printer.need({"print_stats": None})
         printer.mirror.observe(self._on_status)
@@ -61,9 +63,13 @@ class JobTracker:
         webhooks = self._printer.mirror.get("webhooks")
         if webhooks.get("state") == "shutdown":  # told before print_stats: Klipper calls the stopped job paused
             self._tell(self._job.klippy_shut_down(_first_line(str(webhooks.get("state_message", "")))))
-        elif "print_stats" in changes:
-            print_stats = self._printer.mirror.get("print_stats")
-            self._tell(self._job.update(print_stats, time.monotonic() - self._connected_at))
+            return
+        passed = eventtime - self._last_news if eventtime >= self._last_news else math.inf
+        self._last_news = eventtime
+        if "print_stats" in changes:
+            stats = self._printer.mirror.get("print_stats")
+            if events := self._job.update(stats, time.monotonic() - self._connected_at, passed):
+                self._tell(events)
 
     def _tell(self, events: Iterable[JobEvent]) -> None:
         for event in events:

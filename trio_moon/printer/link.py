@@ -13,7 +13,7 @@ import trio
 from trio_moon.kit.connect import PeerLost
 from trio_moon.kit.framing import FrameSplitter
 from trio_moon.model.errors import KlippyAway
-from trio_moon.printer.codec import MAX_FRAME_BYTES, BadFrame, Message, parse
+from trio_moon.printer.codec import MAX_FRAME_BYTES, BadFrame, Message, StatusMessage, parse
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class KlippyLink:
                     self._unsent.popleft()
             self._some_unsent = trio.Event()
 
-    async def read_all(self, handle: Callable[[Message], None]) -> None:
+    async def read_all(self, handle: Callable[[Message | StatusMessage], None]) -> None:
         """Hand every message to `handle` until the connection ends, which raises PeerLost.
 
         Bad frames are skipped; the log gets one line for the first of a connection.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from trio_moon.kit.status_box import Status, StatusView
 
@@ -71,17 +71,17 @@ class PrinterMirror:
 
     def pick(self, wanted: dict[str, frozenset[str] | None]) -> Status:
         """The known state of the wanted objects and fields, as a copy."""
-        return pick(self._state, wanted)
+        return {name: dict(fields) for name, fields in pick(self._state, wanted).items()}
 
 
-def pick(state: StatusView, wanted: dict[str, frozenset[str] | None]) -> Status:
-    """The part of `state` that is wanted: whole objects (None) or some of their fields."""
-    found: Status = {}
+def pick(state: StatusView, wanted: dict[str, frozenset[str] | None]) -> StatusView:
+    """The part of `state` that is wanted: whole objects (None) or some of their fields. For reading only."""
+    found: dict[str, Mapping[str, object]] = {}
     for name, fields in state.items():
         if name not in wanted:
             continue
         only = wanted[name]
-        part = dict(fields) if only is None else {k: v for k, v in fields.items() if k in only}
+        part = fields if only is None else {k: v for k, v in fields.items() if k in only}
         if part:
             found[name] = part
     return found

@@ -18,10 +18,9 @@ from trio_moon.kit.topics import Topic
 from trio_moon.model.errors import BadParams, KlippyAway, MoonError, PeerError
 from trio_moon.model.events import ConsoleLine, KlippyConnected, KlippyEvent, KlippyLost, KlippyReady, KlippyShutdown
 from trio_moon.printer.calls import CALL_TIMEOUT, Calls
-from trio_moon.printer.codec import ABSENT, Message
+from trio_moon.printer.codec import ABSENT, STATUS_METHOD, Message, StatusMessage, StatusUpdate
 from trio_moon.printer.link import KlippyLink, open_link
-from trio_moon.printer.status_feed import METHOD as STATUS_METHOD
-from trio_moon.printer.status_feed import StatusFeed, StatusUpdate, parse_status
+from trio_moon.printer.status_feed import StatusFeed, parse_status
 from trio_moon.printer.subscriptions import Wanted
 from trio_moon.rpc.audience import Audience
 from trio_moon.rpc.caller import Session
@@ -54,7 +53,9 @@ class Printer:
         self._calls = Calls(lambda: self.away_because)
         self._feed = StatusFeed(self._calls, self._watch_webhooks)
         self._remote_methods: set[str] = set()
-        self._listeners: dict[str, Callable[[Raw], None]] = {STATUS_METHOD: self._feed.receive}
+        self._listeners: dict[str, Callable[[Raw], None]] = {
+            STATUS_METHOD: lambda params: self._feed.receive(parse_status(params))  # one that needed a lenient look
+        }
         self.listen("process_gcode_response", self._on_gcode_response)
         self.mirror = self._feed.mirror
         self.subscriptions = self._feed.subscriptions
@@ -274,18 +275,18 @@ class Printer:
 
     # --- messages, inside the reader
 
-    def _handle(self, message: Message) -> None:
-        if message.method is None:
-            self._calls.settle(message)
-            return
-        listener = self._listeners.get(message.method)
-        if listener is None:
-            logger.info("Klipper called %.80r, which nobody offers", message.method)
-            return
+    def _handle(self, message: Message | StatusMessage) -> None:
         try:
-            listener(message.params)
+            if isinstance(message, StatusMessage):
+                self._feed.receive(message.params)
+            elif message.method is None:
+                self._calls.settle(message)
+            elif (listener := self._listeners.get(message.method)) is not None:
+                listener(message.params)
+            else:
+                logger.info("Klipper called %.80r, which nobody offers", message.method)
         except Exception:
-            logger.exception("a message of Klipper's (%s) could not be handled", message.method)
+            logger.exception("a message of Klipper's could not be handled")
 
     def _watch_webhooks(self, changes: Status) -> None:
         webhooks = changes.get("webhooks")

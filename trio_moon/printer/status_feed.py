@@ -11,18 +11,9 @@ from trio_moon.kit.json_codec import Raw
 from trio_moon.kit.status_box import Status
 from trio_moon.model.errors import PeerError
 from trio_moon.printer.calls import Calls
+from trio_moon.printer.codec import STATUS_METHOD, StatusUpdate
 from trio_moon.printer.mirror import PrinterMirror
 from trio_moon.printer.subscriptions import Subscriptions, Wanted, as_wire, merge
-
-METHOD = "process_status_update"
-
-
-class StatusUpdate(msgspec.Struct):
-    """Objects with their (changed) fields, at a moment of Klipper's clock."""
-
-    status: Status
-    eventtime: float = 0.0
-
 
 _decode = msgspec.json.Decoder(StatusUpdate).decode
 
@@ -75,7 +66,7 @@ class StatusFeed:
                 return
             self._held = []
             try:
-                params = {"objects": as_wire(wanted), "response_template": {"method": METHOD}}
+                params = {"objects": as_wire(wanted), "response_template": {"method": STATUS_METHOD}}
                 answer = parse_status(await self._calls.request("objects/subscribe", params))
                 self._subscribed = wanted
                 self._apply(answer, news=self.mirror.news(answer.status))
@@ -84,9 +75,8 @@ class StatusFeed:
                 for update in held:
                     self._apply(update)
 
-    def receive(self, params: Raw) -> None:
+    def receive(self, update: StatusUpdate) -> None:
         """An update has come."""
-        update = parse_status(params)
         if self._held is not None:
             self._held.append(update)
         else:

@@ -60,7 +60,7 @@ class OctoPrint:
         return self.printer.mirror.get("print_stats")
 
     def _note_job_news(self, changes: StatusView, eventtime: float) -> None:
-        if "print_stats" in changes:
+        if "state" in changes.get("print_stats", ()):
             self._job_news.set()
             self._job_news = trio.Event()
 
