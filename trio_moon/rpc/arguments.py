@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
-from trio_moon.kit.json_codec import NotJson, decode
+from trio_moon.kit.json_codec import NotJson, decode_call
 from trio_moon.model.errors import BadParams
 
 MAX_FIELDS = 1000
@@ -40,7 +40,7 @@ def _typed(key: str, value: str) -> tuple[str, object]:
             case "bool":
                 return name, {"true": True, "false": False}[value.lower()]
             case "json":
-                return name, decode(value)
+                return name, decode_call(value)
             case "str":
                 return name, value
     except (ValueError, KeyError):  # NotJson is a ValueError
@@ -70,7 +70,7 @@ def parse_body(content_type: str, body: bytes) -> dict[str, object]:
 def parse_json_object(body: bytes | str) -> dict[str, object]:
     """One JSON object; BadParams otherwise."""
     try:
-        value = decode(body)
+        value = decode_call(body)
     except NotJson as error:
         raise BadParams(f"the body is {error}") from None
     if not isinstance(value, dict):

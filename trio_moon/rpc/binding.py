@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
@@ -51,7 +52,12 @@ def binder(kind: type[P]) -> Callable[[Arguments], P]:
 
     def bind(arguments: Arguments) -> P:
         known = {name: arguments[name] for name in names if name in arguments}
-        return convert(known, kind)
+        bound = convert(known, kind)
+        for name in known:
+            value = getattr(bound, name)
+            if type(value) is float and not math.isfinite(value):
+                raise BadParams(f"argument '{name}': expected a finite number")
+        return bound
 
     return bind
 

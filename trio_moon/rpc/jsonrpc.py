@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import trio
 
-from trio_moon.kit.json_codec import NotJson, decode, encode
+from trio_moon.kit.json_codec import NotJson, decode_call, encode
 from trio_moon.kit.pending import Pending
 from trio_moon.model.errors import MoonError
 from trio_moon.rpc import error_codes
@@ -68,7 +68,7 @@ class JsonRpc:
     def begin(self, message: bytes | str, caller: Caller) -> Answer | Later:
         """Answer at once if that is possible without waiting; else the function that does the rest."""
         try:
-            request = decode(message)
+            request = decode_call(message)
         except NotJson as error:
             return _error(None, error_codes.PARSE_ERROR, f"Parse error: {error}")
         if isinstance(request, list):

@@ -88,7 +88,7 @@ class ChunkedBody:
                 continue
             line_end = data.find(b"\r\n", at, at + MOST_CHUNK_LINE)
             if line_end < 0:
-                if end - at >= MOST_CHUNK_LINE or b"\n" in data[at:]:
+                if end - at >= MOST_CHUNK_LINE or b"\n" in data[at:] or b"\r" in data[at : end - 1]:
                     raise BadRequest(400, "Malformed request: the chunks of the body can't be read")
                 self._held = data[at:]
                 break

@@ -10,12 +10,10 @@ import math
 from typing import Any, cast
 
 import trio
-from h2.settings import SettingCodes, Settings
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol import ProtocolWrapper
-from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState, LifespanState
@@ -23,13 +21,14 @@ from hypercorn.typing import ConnectionState, LifespanState
 from trio_moon.rpc.request_head import Doorkeeper
 from trio_moon.web.answers import Answers
 from trio_moon.web.connection import LINGER, Connection, Gone
+from trio_moon.web.http2 import Http2
 from trio_moon.web.quart_app import quart_app
 from trio_moon.web.sessions import Sessions
 from trio_moon.web.settings import FrontSettings, Limits
 
 logger = logging.getLogger(f"{__name__}.lane")  # Quart has taken the module's own
 
-STREAMS = 32
+STREAMS = 64
 """So many requests may be open on one connection."""
 
 
@@ -53,10 +52,14 @@ class Cold:
     async def serve(self, connection: Connection, *, http2: bool = False) -> None:
         """Serve a connection until it ends, whatever Hypercorn makes of it."""
         connection.deadline = connection.opened_at + self._limits.first_request
+        talk = _Talk(self._app, self._config, self._context, connection, self._limits, http2)
+        connection.on_sweep = talk.sweep
         try:
-            await _Talk(self._app, self._config, self._context, connection, self._limits, http2).run()
+            await talk.run()
         except* Exception as group:
             logger.debug("a connection was ended: %r", _innermost(group))
+        finally:
+            connection.on_sweep = None
 
 
 def _innermost(error: BaseException) -> BaseException:
@@ -82,10 +85,13 @@ class _Talk:
         self._sending = trio.Lock()
         self._group = TaskGroup()
         self._closed = False
+        self._sent_at = trio.current_time()
         client = None if connection.address is None else (connection.address, 0)
         state = ConnectionState(LifespanState({}))
-        kind: Any = _Http2 if http2 else ProtocolWrapper
-        self._protocol = kind(app, config, context, self._group, state, connection.secure, client, ("", 0), self._send)
+        kind: Any = Http2 if http2 else ProtocolWrapper
+        self._protocol: ProtocolWrapper | Http2 = kind(
+            app, config, context, self._group, state, connection.secure, client, ("", 0), self._send
+        )
 
     async def run(self) -> None:
         """Hear until the client or we have had enough."""
@@ -105,6 +111,7 @@ class _Talk:
                     # a request that is cancelled must not leave half a frame; whoever cuts the connection wakes us up
                     with trio.CancelScope(shield=True):
                         await connection.send(event.data, self._limits.no_progress)
+                self._sent_at = trio.current_time()
             except Gone:
                 await self._protocol.handle(Closed())
         elif isinstance(event, Closed):
@@ -117,13 +124,10 @@ class _Talk:
             connection.busy = not event.idle
             connection.deadline = trio.current_time() + self._limits.keep_alive if event.idle else math.inf
             connection.waiting_since = math.inf if event.idle else trio.current_time()
+            self._sent_at = trio.current_time()
 
-
-class _Http2(H2Protocol):
-    """HTTP/2 without websockets: browsers then open a connection of HTTP/1.1 for them, which has the live lane."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        announced = cast("dict[SettingCodes, int]", dict(self.connection.local_settings))
-        announced[SettingCodes.ENABLE_CONNECT_PROTOCOL] = 0
-        self.connection.local_settings = Settings(client=False, initial_values=announced)
+    def sweep(self, now: float) -> None:
+        """End a client that asks, but leaves no window for the answers."""
+        stuck = isinstance(self._protocol, Http2) and self._protocol.holds_answers
+        if stuck and now - self._sent_at > self._limits.no_progress:
+            self._connection.cut()

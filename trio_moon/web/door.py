@@ -143,9 +143,10 @@ class Door:
 def _look_after(connection: Connection, now: float, half_closed: float) -> None:
     if connection.deadline <= now:
         connection.expire()
-    elif connection.on_sweep is not None:
+        return
+    if connection.on_sweep is not None:
         connection.on_sweep(now)
-    elif now - connection.waiting_since > 1.0 and connection.has_left(now, half_closed):
+    if now - connection.waiting_since > 1.0 and connection.has_left(now, half_closed):
         connection.scope.cancel()
 
 

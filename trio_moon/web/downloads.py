@@ -117,10 +117,10 @@ def _decide(head: RequestHead, download: Download, descriptor: int, found: os.st
 
 def parse_range(text: str, size: int) -> tuple[int, int] | None:
     """Start and length of a single byte range; length 0 if it lies outside, None if it is to be ignored."""
-    match = re.fullmatch(r"bytes=\s*(\d{0,19})-(\d{0,19})\s*", text.strip(), re.ASCII)
+    match = re.fullmatch(r"bytes=\s*(\d*)-(\d*)\s*", text.strip(), re.ASCII)
     if match is None or match.groups() == ("", ""):
         return None
-    first, last = match.groups()
+    first, last = ((digits.lstrip("0") or digits[:1])[:20] for digits in match.groups())
     if not first:
         length = min(int(last), size)
         return size - length, length

@@ -150,7 +150,7 @@ class Front:
                 self._sessions.take_leave()
                 for connection in self._door.connections:
                     connection.ending = True
-                    if not connection.busy and connection.on_sweep is None:
+                    if not connection.busy:
                         connection.cut()
                 with trio.move_on_after(self._settings.limits.grace):
                     await self._door.emptied()

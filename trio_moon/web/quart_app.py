@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
 from typing import Any
 
 import trio
@@ -22,7 +23,7 @@ from trio_moon.web.request_parser import BadRequest, add_header, split_target
 from trio_moon.web.sessions import NoRoom, Sessions
 from trio_moon.web.settings import FrontSettings
 
-FILE_CHUNK = 1 << 16
+FILE_CHUNK = 1 << 15
 
 
 def quart_app(answers: Answers, sessions: Sessions, doorkeeper: Doorkeeper, settings: FrontSettings) -> QuartTrio:
@@ -106,14 +107,14 @@ class _Served:
             return call.refusal(error)
         finished = False
         try:
-            reader = MultipartReader(call.head.headers["content-type"], incoming)
+            with closing(MultipartReader(call.head.headers["content-type"], incoming)) as reader:
 
-            async def feed(data: bytes, size: int) -> None:
-                call.check_upload(size)
-                await trio.to_thread.run_sync(reader.feed, data, limiter=self._uploads)
+                async def feed(data: bytes, size: int) -> None:
+                    call.check_upload(size)
+                    await trio.to_thread.run_sync(reader.feed, data, limiter=self._uploads)
 
-            await self._read_body(feed)
-            await trio.to_thread.run_sync(reader.finish, limiter=self._uploads)
+                await self._read_body(feed)
+                await trio.to_thread.run_sync(reader.finish, limiter=self._uploads)
             answer = call.success(await incoming.complete())
             finished = True
             return answer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import select
 import socket
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import trio
@@ -55,8 +56,8 @@ class Uploads:
         try:
             from trio_moon.web.multipart import MultipartReader  # with the first upload: 0.5 MB
 
-            reader = MultipartReader(call.head.headers["content-type"], incoming)
-            await self._read_body(connection, reader, call, body, begun)
+            with closing(MultipartReader(call.head.headers["content-type"], incoming)) as reader:
+                await self._read_body(connection, reader, call, body, begun)
             read = True
             connection.waiting_since = trio.current_time()
             answer = call.success(await incoming.complete())

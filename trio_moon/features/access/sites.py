@@ -31,7 +31,7 @@ LOCAL_SUFFIXES = (
 )
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Za-z:.%_-]+\]|[^\[\]:/?#@\s]+)(?::(?P<port>\d{1,5}))?")
+_AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Za-z:.%_-]+\]|[0-9a-z._-]{1,253})(?::(?P<port>\d{1,5}))?", re.ASCII)
 _PATTERN = re.compile(
     r"(?:(?P<scheme>[a-z][a-z0-9+.-]*|\*)://)?(?P<host>\[[^\]]+\]|[^\[\]:/\s]+)(?::(?P<port>\d{1,5}|\*))?"
 )
