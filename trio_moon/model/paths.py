@@ -37,6 +37,7 @@ class DataPaths(Struct, frozen=True):
         return self.root / "certs"
 
     def make(self) -> None:
-        """Create the folders that are missing."""
+        """Create the folders that are missing. A link to a disk that isn't there stays what it is."""
         for folder in (self.config, self.logs, self.gcodes, self.database, self.comms, self.certs):
-            folder.mkdir(parents=True, exist_ok=True)
+            if not folder.is_symlink():
+                folder.mkdir(parents=True, exist_ok=True)

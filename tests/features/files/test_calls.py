@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import zipfile
 from pathlib import Path
@@ -358,3 +359,52 @@ async def test_a_name_that_is_not_utf8_hides_one_file_only(world: World) -> None
         pass
     world.write("gcodes/good.gcode")
     assert [file["path"] for file in await world.call("list")] == ["good.gcode"]
+
+
+@pytest.fixture
+def locked_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders called `locked` can't be read by anybody: permissions would not stop root, who may run this."""
+    really = os.scandir
+
+    def scandir(folder: str) -> object:
+        if folder.endswith("/locked"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return really(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+
+
+@pytest.mark.usefixtures("locked_folders")
+async def test_a_folder_that_nobody_may_read_hides_no_other_and_stops_no_start(tmp_path: Path) -> None:
+    gcodes = tmp_path / "printer_data/gcodes"  # an ext4 stick: its `lost+found` is root's
+    for folder in ("a", "locked", "z"):
+        (gcodes / folder).mkdir(parents=True)
+        (gcodes / folder / "x.gcode").write_text("G28\n")
+    async with World.open(tmp_path) as world:
+        assert [file["path"] for file in await world.call("list")] == ["a/x.gcode", "z/x.gcode"]
+        with pytest.raises(Forbidden, match="no permission"):
+            await world.call("get_directory", path="gcodes/locked")
+
+
+async def test_gcodes_on_a_stick_that_is_not_plugged_in_stops_no_start(tmp_path: Path) -> None:
+    (tmp_path / "printer_data").mkdir()
+    (tmp_path / "printer_data/gcodes").symlink_to(tmp_path / "stick")
+    async with World.open(tmp_path) as world:
+        with pytest.raises(NotFound):
+            await world.call("list")
+        (tmp_path / "stick").mkdir()
+        world.write("gcodes/a.gcode")
+        assert [file["path"] for file in await world.call("list")] == ["a.gcode"]
+
+
+async def test_files_move_into_and_out_of_the_folder_of_the_print(world: World) -> None:
+    world.write("gcodes/sub/printed.gcode")
+    world.write("gcodes/sub/b.gcode")
+    world.write("gcodes/a.gcode")
+    world.prints("sub/printed.gcode")
+    await world.call("move", source="gcodes/a.gcode", dest="gcodes/sub")
+    await world.call("move", source="gcodes/sub/b.gcode", dest="gcodes")
+    assert world.all_files() == {"gcodes/sub/printed.gcode", "gcodes/sub/a.gcode", "gcodes/b.gcode"}
+    for source, dest in [("sub/a.gcode", "sub/printed.gcode"), ("sub", "other"), ("sub/printed.gcode", "p.gcode")]:
+        with pytest.raises(Forbidden, match="is being printed"):
+            await world.call("move", source=f"gcodes/{source}", dest=f"gcodes/{dest}")

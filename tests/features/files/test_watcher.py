@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -164,3 +165,28 @@ async def test_a_log_that_grows_is_no_news(watched: World) -> None:
     watched.write("logs/moonraker.log", "one line more")
     watched.write("config/after.txt")
     assert await told_of(watched, bool) == [("create_file", "config/after.txt")]
+
+
+async def test_a_root_that_is_unplugged_and_comes_back_is_watched_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watcher, "LOOK_EVERY", 0.1)
+    monkeypatch.setattr(watcher, "GATHER", 0.05)
+    monkeypatch.setattr(watcher, "SETTLED_AFTER", 0.05)
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    (tmp_path / "printer_data").mkdir()
+    (tmp_path / "printer_data/gcodes").symlink_to(stick)
+    async with World.open(tmp_path, watch=True) as world:
+        world.write("gcodes/a.gcode")
+        await told_of(world, lambda told: told == [("create_file", "gcodes/a.gcode")])
+        stick.rename(tmp_path / "pulled")
+        await told_of(world, lambda told: told[1:] == [("delete_file", "gcodes/a.gcode")])
+        stick.mkdir()
+        for path in ("gcodes/b.gcode", "gcodes/c.gcode"):  # one is found by looking, one is told by the kernel
+            world.write(path)
+            await told_of(world, partial(_ends_with, ("create_file", path)))
+
+
+def _ends_with(last: tuple[str, str], told: list[tuple[str, str]]) -> bool:
+    return told[-1] == last

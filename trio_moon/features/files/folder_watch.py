@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from trio_moon.features.files import listing
 from trio_moon.features.files.index import UNWATCHED
 from trio_moon.features.files.places import Place
@@ -18,20 +20,31 @@ class FolderWatch:
         self._kernel = kernel
         self._watched: dict[int, set[Place]] = {}
         """By the kernel's number: one folder may be seen at several places, by links or by roots within roots."""
+        self._root_inodes: dict[str, tuple[int, int] | None] = {}
 
     def __len__(self) -> int:
         return len(self._watched)
 
     def add_roots(self) -> None:
         """Watch everything; again, after the kernel couldn't tell us all. OSError where the kernel allows no more."""
-        for root in self._roots:
-            if root.writable and root.path.is_dir():  # what clients may change: of a growing log there is no end
-                self._add(Place(root.name))
+        before, self._root_inodes = self._root_inodes, self._inodes()
+        for name, inode in self._root_inodes.items():
+            if before.get(name) != inode:
+                self._forget(Place(name))
+            if inode is not None:
+                self._add(Place(name))
+
+    def _inodes(self) -> dict[str, tuple[int, int] | None]:
+        """Which folders the roots are at present: what clients may change, for of a growing log there is no end."""
+        return {root.name: _inode(root.path) for root in self._roots if root.writable}
 
     def changed(self) -> set[Place] | None:
-        """The places that something happened to; None if it was too much for the kernel to tell."""
+        """The places that something happened to; None if the kernel can't tell.
+
+        That is so when it was too much, and of a disk that was mounted at a root, or taken away from there.
+        """
         events = self._kernel.read()
-        if any(event.flags & OVERFLOWED for event in events):
+        if any(event.flags & OVERFLOWED for event in events) or self._inodes() != self._root_inodes:
             return None
         touched: set[Place] = set()
         for event in events:
@@ -88,3 +101,11 @@ class FolderWatch:
             if not left:
                 del self._watched[watch]
                 self._kernel.remove(watch)
+
+
+def _inode(folder: Path) -> tuple[int, int] | None:
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -71,7 +71,7 @@ class Index:
                     changed.append(Change("modify_file", place))
                 continue
             if was is not None:
-                self._forget(place)
+                self._forget(place, was)
                 gone[place] = was
             if now is not None:
                 born[place] = now
@@ -80,7 +80,10 @@ class Index:
                     self._known.update(walk(place))
         return [*_moves(born, gone), *_rest("delete", gone), *_rest("create", born), *changed]
 
-    def _forget(self, place: Place) -> None:
+    def _forget(self, place: Place, was: Entry) -> None:
+        if not was.is_folder:
+            del self._known[place]
+            return
         depth = len(place.parts)
         for known in [k for k in self._known if k.root == place.root and k.parts[:depth] == place.parts]:
             del self._known[known]

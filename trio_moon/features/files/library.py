@@ -78,10 +78,16 @@ class Library:
     @asynccontextmanager
     async def changing(self, *places: Place) -> AsyncIterator[None]:
         """Be the only one who changes the roots of these places, none of which may be in use by the printer."""
+        async with self.alone_in_roots_of(*places):
+            await self.check_unused(*places)
+            yield
+
+    @asynccontextmanager
+    async def alone_in_roots_of(self, *places: Place) -> AsyncIterator[None]:
+        """Be the only one who changes these roots; what is in use has still to be checked."""
         async with AsyncExitStack() as stack:
             for name in sorted({self.roots.get(place.root).name for place in places}):
                 await stack.enter_async_context(self._locks[name])
-            await self.check_unused(*places)
             yield
 
     async def check_unused(self, *places: Place) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from msgspec import Struct
 
@@ -96,16 +97,24 @@ def _seen(roots: Roots, folder: Place, entry: os.DirEntry[str]) -> Found | None:
 
 
 def walk(roots: Roots, place: Place, *, enter: Callable[[Place], bool] = lambda folder: True) -> Iterator[Found]:
-    """Everything below a folder, each folder before what is in it; each folder once, whatever links say."""
+    """Everything below a folder, each folder before what is in it; each folder once, whatever links say.
+
+    Folders below it that have just gone, or that we may not read (a disk's `lost+found`), count as empty.
+    """
     visited = set()
-    waiting = [place]
+    waiting = [scan(roots, place)]
     while waiting:
-        for found in scan(roots, waiting.pop()):
+        for found in waiting.pop():
             yield found
             key = (found.status.st_dev, found.status.st_ino)
             if found.is_folder and key not in visited and enter(found.place):
                 visited.add(key)
-                waiting.append(found.place)
+                waiting.append(_scan_if_possible(roots, found.place))
+
+
+def _scan_if_possible(roots: Roots, place: Place) -> Iterator[Found]:
+    with suppress(MoonError):
+        yield from scan(roots, place)
 
 
 def list_files(roots: Roots, root: str) -> list[dict[str, object]]:

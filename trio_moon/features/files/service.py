@@ -124,10 +124,10 @@ class FileCalls:
 
     @_blame_the_argument
     async def move(self, params: Transfer, caller: Caller) -> object:
-        source = parse_place(params.source)
-        async with self._library.changing(source, parse_place(params.dest)):
-            dest = await self._library.on_disk(self._changes.goal, source, parse_place(params.dest))
-            await self._library.check_unused(dest)
+        source, dest = parse_place(params.source), parse_place(params.dest)
+        async with self._library.alone_in_roots_of(source, dest):
+            dest = await self._library.on_disk(self._changes.goal, source, dest)
+            await self._library.check_unused(source, dest)  # not of the folder that it goes into
             found = await self._library.on_disk(listing.find, self._roots, source)
             if not await self._library.on_disk(self._changes.move, source, dest):
                 await self._library.on_disk(self._move_to_other_disk, source, dest)

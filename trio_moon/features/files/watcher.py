@@ -60,8 +60,9 @@ class Watcher:
         self._how = "events"
         await self._look()  # what changed before we were told of changes
         while True:
-            await kernel.wait()
-            await trio.sleep(GATHER)
+            with trio.move_on_after(LOOK_EVERY):  # then we see whether the roots are still the same folders
+                await kernel.wait()
+                await trio.sleep(GATHER)
             touched = await on_disk(folders.changed)
             if touched is None:
                 await on_disk(folders.add_roots)

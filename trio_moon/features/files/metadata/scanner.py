@@ -123,7 +123,12 @@ class MetadataScanner:
     async def _catch_up(self) -> None:
         """Compare what is known with what is there: files change while we aren't running."""
         known = await self._cache.states()
-        for found in await self._library.on_disk(list, listing.walk(self._library.roots, Place("gcodes"))):
+        try:
+            there = await self._library.on_disk(list, listing.walk(self._library.roots, Place("gcodes")))
+        except MoonError as error:  # a stick that isn't plugged in: what is known of its files stays
+            logger.warning("the G-code files can't be looked at: %s", error.message)
+            return
+        for found in there:
             if found.is_file and is_scannable(found.place):
                 state = (found.status.st_size, found.status.st_mtime_ns)
                 if known.pop(found.place.path, None) != state:
