@@ -299,3 +299,69 @@ async def test_jobs_are_deleted_and_totals_stay(world: World) -> None:
     world.jobs.tell("printing", 0.0)
     await world.written("in_progress")
     assert (await world.ask("list"))["jobs"][0]["job_id"] == "000004"
+
+
+async def test_a_job_that_began_while_we_were_away_is_written_down(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trio_moon.features.history.service.LOOK_AGAIN", 0.02)
+    world.jobs.tell("printing", 0.0)
+    world.jobs.tell("paused", 10.0)
+    await world.written("in_progress", total=10.0)
+    await world.open()
+    world.jobs.tell("printing", 70.0, filename="other.gcode", connected_for=1.0)
+    await world.written("interrupted", "in_progress")  # in the order of their beginning
+    world.jobs.tell("complete", 80.0, filename="other.gcode")
+    await world.written("interrupted", "completed")
+    unseen = (await world.ask("list"))["jobs"][1]
+    assert (unseen["filename"], unseen["total_duration"]) == ("other.gcode", 80.0)
+    assert unseen["end_time"] - unseen["start_time"] >= 70.0
+
+
+@pytest.mark.parametrize("state", ["complete", "cancelled"])
+async def test_a_job_that_ended_while_the_connection_was_lost_has_its_true_end(world: World, state: str) -> None:
+    world.jobs.tell("printing", 0.0)
+    world.jobs.tell("printing", 10.0)
+    world.jobs.lose()
+    await world.written("klippy_disconnect")
+    world.jobs.tell(state, 30.0)
+    await world.written({"complete": "completed"}.get(state, state), total=30.0)
+    totals = (await world.ask("totals"))["job_totals"]
+    assert (totals["total_jobs"], totals["total_time"]) == (1, 30.0)
+
+
+async def test_a_job_that_is_paused_when_the_connection_is_back_is_the_same_job(world: World) -> None:
+    world.jobs.tell("printing", 0.0)
+    world.jobs.tell("printing", 10.0)
+    world.jobs.lose()
+    await world.written("klippy_disconnect")
+    world.jobs.tell("paused", 15.0)
+    await world.written("in_progress", total=15.0)
+    world.jobs.tell("cancelled", 16.0)
+    await world.written("cancelled", total=16.0)
+
+
+async def test_an_old_entry_is_never_taken_for_a_job_that_began_unseen(world: World) -> None:
+    await world.print(seconds=50.0)
+    world.jobs.lose()
+    world.jobs.tell("printing", 60.0, connected_for=1.0)  # the same file again, begun while nobody looked
+    world.jobs.tell("paused", 61.0)
+    world.jobs.tell("printing", 62.0)
+    world.jobs.tell("complete", 90.0)
+    await world.written("completed", "completed")
+    assert (await world.ask("totals"))["job_totals"]["total_time"] == 140.0
+
+
+async def test_a_job_is_found_again_whatever_the_clock_said_when_it_began(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.print(seconds=5.0)
+    monkeypatch.setattr("trio_moon.features.history.service.time.time", lambda: 60.0)  # booted without a clock
+    world.jobs.tell("printing", 0.0)
+    await world.told(3)
+    await world.open()
+    monkeypatch.undo()
+    world.jobs.tell("printing", 20.0, connected_for=1.0)
+    world.jobs.tell("complete", 30.0)
+    await world.written("completed", "completed")
+    assert (await world.ask("totals"))["job_totals"]["total_time"] == 35.0

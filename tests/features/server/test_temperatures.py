@@ -73,3 +73,14 @@ async def test_it_samples_once_a_second(nursery: trio.Nursery, autojump_clock: t
     extruder = store.as_wire(include_monitors=False)["extruder"]
     assert isinstance(extruder, dict)
     assert len(extruder["temperatures"]) == 10
+
+
+def test_a_field_that_is_told_later_has_a_history_as_long_as_the_others() -> None:
+    printer = a_hot_printer()
+    power = printer.state["extruder"].pop("power")  # so far only a client has asked, and not for this
+    store = TemperatureStore(printer, 3)
+    store.sample()
+    printer.state["extruder"]["power"] = power
+    store.sample()
+    extruder = store.as_wire(include_monitors=False)["extruder"]
+    assert extruder == {"temperatures": [200.12] * 2, "targets": [210.0] * 2, "powers": [None, 0.46]}

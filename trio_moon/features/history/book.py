@@ -7,7 +7,7 @@ from typing import cast
 
 from msgspec.structs import replace
 
-from trio_moon.features.history.job import Job
+from trio_moon.features.history.job import IN_PROGRESS, Job
 from trio_moon.kit.json_codec import decode, encode
 from trio_moon.store.database import Database
 from trio_moon.store.schema import Schema
@@ -70,10 +70,11 @@ class JobBook:
 
         await self._database.write(write)
 
-    async def newest(self) -> Job | None:
-        """The job that began last."""
-        jobs = await self.listed(limit=1)
-        return jobs[0] if jobs else None
+    async def unfinished(self) -> Job | None:
+        """The last job, if its end isn't written down; by its number, for the clock may have been wrong."""
+        query = f"SELECT {_COLUMNS} FROM history_jobs WHERE status = ? ORDER BY number DESC LIMIT 1"
+        row = await self._database.read(lambda c: c.execute(query, (IN_PROGRESS,)).fetchone())
+        return None if row is None else _job(row)
 
     async def get(self, number: int) -> Job | None:
         """One job."""

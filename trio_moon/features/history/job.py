@@ -10,6 +10,8 @@ from trio_moon.model.job_state import JobEvent, Stats, seconds_of
 IN_PROGRESS = "in_progress"
 INTERRUPTED = "interrupted"
 """We weren't there when the job ended."""
+DISCONNECTED = "klippy_disconnect"
+"""We lost Klipper, and the job with it; perhaps it goes on."""
 
 _STATUSES = {"complete": "completed"}
 

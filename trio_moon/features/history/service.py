@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from trio_moon.features.history.book import JobBook
-from trio_moon.features.history.job import IN_PROGRESS, INTERRUPTED, Job, end_status, number_of, status_of
+from trio_moon.features.history.job import DISCONNECTED, IN_PROGRESS, INTERRUPTED, Job, end_status, number_of, status_of
 from trio_moon.kit.topics import Topic
 from trio_moon.model.errors import BadParams, MoonError, NotFound
 from trio_moon.model.job_state import ENDED, JobEvent, Stats, seconds_of, text_of
@@ -76,6 +76,7 @@ class History:
         self._audience = audience
         self._job: Job | None = None
         self._in_doubt = False
+        self._up_to_date: Callable[[], bool] = lambda: False
         self._closed_too_early: Job | None = None
         self._auxiliary: list[Auxiliary] = []
 
@@ -90,17 +91,16 @@ class History:
 
     async def run(self, *, task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED) -> None:
         """Write down what happens until cancelled."""
-        last = await self._book.newest()
-        if last is not None and last.status == IN_PROGRESS:
-            self._job, self._in_doubt = last, True
+        self._job = await self._book.unfinished()
         while True:  # once more when so much happened at once that we lost the thread
+            self._in_doubt = True
             with self._jobs.events.subscribe() as events:
                 task_status.started()
                 task_status = trio.TASK_STATUS_IGNORED
                 await self._listen(events)
-            self._in_doubt = self._job is not None
 
     async def _listen(self, events: trio.MemoryReceiveChannel[JobEvent]) -> None:
+        self._up_to_date = lambda: not events.statistics().current_buffer_used
         while True:
             event = None
             with trio.move_on_after(LOOK_AGAIN if self._in_doubt else WRITE_EVERY):
@@ -115,13 +115,14 @@ class History:
         if event.name == "started":
             await self._end(INTERRUPTED)
             await self._begin(event.stats)
-        elif event.ends_job:
-            self._measure(event.stats)
+            return
+        self._take_up_again(event.stats)
+        if self._job is None and event.name in ("paused", "resumed"):
+            await self._begin(event.stats)
+        self._measure(event.stats)
+        if event.ends_job:
             await self._end(status_of(event))
-        elif event.name == "resumed":
-            await self._take_up_again(event.stats)
         else:
-            self._measure(event.stats)
             await self._write_down()
 
     async def _begin(self, stats: Stats) -> None:
@@ -147,7 +148,10 @@ class History:
     async def _write_down(self) -> None:
         if self._in_doubt:
             await self._settle_doubt()
-        if self._job is not None:
+        if self._job is None:
+            if self._jobs.job_open and self._up_to_date():  # it began while we were away
+                await self._begin(self._jobs.stats)
+        else:
             self._measure(self._jobs.stats)
             await self._book.update(self._job)
 
@@ -155,9 +159,11 @@ class History:
         """While we were away, the job may have gone on, or come to an end that Klipper still knows, or to another."""
         job, stats = self._job, self._jobs.stats
         state = text_of(stats, "state")
-        if job is None or not state:
+        if not state:
             return
         self._in_doubt = False
+        if job is None:
+            return
         if text_of(stats, "filename") != job.filename or seconds_of(stats, "total_duration") < job.total_duration:
             await self._end(INTERRUPTED)
         elif state in ENDED:
@@ -171,21 +177,17 @@ class History:
             return
         job = self._with_auxiliary(replace(self._job, status=status, end_time=time.time()))
         await self._book.finish(job, self._closed_too_early)
-        self._job, self._closed_too_early = None, job
+        self._job, self._closed_too_early = None, job if status == DISCONNECTED else None
         await self._tell("finished", job)
 
     def _with_auxiliary(self, job: Job) -> Job:
         return replace(job, auxiliary_data=[auxiliary.as_wire() for auxiliary in self._auxiliary])
 
-    async def _take_up_again(self, stats: Stats) -> None:
-        """After a pause, or after Klipper's connection was lost and the job is found to go on."""
+    def _take_up_again(self, stats: Stats) -> None:
+        """Klipper's connection was lost in a job, which is found to have gone on."""
         ended = self._closed_too_early
         if self._job is None and ended is not None and ended.filename == text_of(stats, "filename"):
             self._job = replace(ended, status=IN_PROGRESS, end_time=None, auxiliary_data=[])
-        if self._job is None:  # it was begun while we were away
-            await self._begin(stats)
-        self._measure(stats)
-        await self._write_down()
 
     async def _tell(self, action: str, job: Job) -> None:
         exists = await trio.to_thread.run_sync(self._is_unchanged, job)

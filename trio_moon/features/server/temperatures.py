@@ -64,8 +64,12 @@ class TemperatureStore:
             fields = self._printer.mirror.get(name)
             if not fields:
                 continue  # just discovered: its state will be here in a moment
-            if not histories:
-                histories.update({field: deque(maxlen=self._size) for field in _SERIES if field in fields})
+            samples = max(map(len, histories.values()), default=0)
+            for field in _SERIES:
+                if (
+                    field in fields and field not in histories
+                ):  # it may be later than others: a client wanted only those
+                    histories[field] = deque([None] * samples, maxlen=self._size)
             for field, history in histories.items():
                 history.append(_rounded(fields.get(field)))
 
