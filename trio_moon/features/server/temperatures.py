@@ -68,7 +68,7 @@ class TemperatureStore:
             for field in _SERIES:
                 if (
                     field in fields and field not in histories
-                ):  # it may be later than others: a client wanted only those
+                ):  # a client may have wanted only the others
                     histories[field] = deque([None] * samples, maxlen=self._size)
             for field, history in histories.items():
                 history.append(_rounded(fields.get(field)))
