@@ -85,6 +85,18 @@ async def test_what_cannot_be_read_is_kept_aside_with_a_warning(database: Databa
         await database.write(lambda c: c.execute("DELETE FROM spoolman_state"))
 
 
+async def test_reports_are_counted_on_from_a_journal_that_was_damaged(database: Database) -> None:
+    journal, ledger = Journal(database), Ledger()
+    for number in range(3):
+        ledger.applied(ledger.begin(1, 1.0, float(number), at=1.0), 2.0)
+    await journal.commit(ledger)
+    await store(database, b"{")
+    again = Ledger(await journal.load())
+    again.applied(again.begin(1, 5.0, 3.0, at=3.0), 4.0)
+    await journal.commit(again)
+    assert [report.used_mm for report in await journal.reports(10)] == [5.0, 1.0, 1.0, 1.0]
+
+
 async def test_unknown_fields_of_a_later_version_do_no_harm(database: Database) -> None:
     ledger = busy_ledger()
     await Journal(database).commit(ledger)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 from trio.testing import MockClock
 
 from trio_moon.features.spoolman.ledger import Ledger, Session

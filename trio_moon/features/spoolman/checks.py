@@ -108,6 +108,14 @@ def check(
     return found
 
 
+def _unknown(spools: Mapping[int, int | None], shelf: Mapping[int, Spool]) -> list[Finding]:
+    return [
+        Finding("unknown_spool", f"Spoolman doesn't know spool {spool_id}", tool, spool_id)
+        for tool, spool_id in spools.items()
+        if spool_id is not None and spool_id not in shelf
+    ]
+
+
 def _same_material(wanted: str, present: str) -> bool:
     """Names are compared loosely: PLA fits PLA+ and "Silk PLA", but not PETG."""
     one, other = ("".join(filter(str.isalnum, word.upper())) for word in (wanted, present))
@@ -174,6 +182,10 @@ class PrintCheck:
         elif not needs:
             unchecked = "the file doesn't say how much filament it needs"
         findings = check(needs, tools, self._stock.shelf, self._stock.ledger.unreported)
+        if away is None:
+            findings += _unknown(spools, self._stock.shelf)
+        if not needs and not any(tools.values()):
+            findings.append(Finding("no_spool", "no spool is set for the printer", 0))
         return CheckResult(filename, needs, tuple(findings), unchecked, spools)
 
     async def guard(self, filename: str) -> None:

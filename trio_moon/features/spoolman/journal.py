@@ -110,7 +110,7 @@ class Journal:
         query = "SELECT value FROM spoolman_state WHERE name = ?"
         row = await self._store.read(lambda c: c.execute(query, (STATE,)).fetchone())
         if row is None:
-            return LedgerState()
+            return await self._blank()
         try:
             return msgspec.convert(decode(row[0]), LedgerState, strict=False)
         except (NotJson, msgspec.ValidationError, TypeError) as error:
@@ -120,7 +120,12 @@ class Journal:
             warning = f"The filament journal can't be read ({error}). It was kept as '{aside}' in spoolman_state."
             logger.error(warning)
             self.warnings.append(warning)
-            return LedgerState()
+            return await self._blank()
+
+    async def _blank(self) -> LedgerState:
+        """Nothing is known; reports that were settled keep their numbers."""
+        query = "SELECT coalesce(max(id), 0) FROM spoolman_reports"
+        return LedgerState(next_intent=1 + await self._store.read(lambda c: c.execute(query).fetchone()[0]))
 
     async def commit(self, ledger: Ledger, *, durable: bool = True) -> None:
         """Write down everything that has changed. Raises NoSpace, and loses nothing, when the disk doesn't take it.

@@ -42,6 +42,8 @@ class SpoolMacro:
         self._spool = spool
         self._changed = trio.Event()
         self._told: dict[str, object] = {}
+        self._declared: frozenset[str] | None = None
+        """The variables that the macro has; None until Klipper was asked."""
         self._complained = ""
 
     def update(self) -> None:
@@ -61,7 +63,7 @@ class SpoolMacro:
                 self._changed.set()
                 async for event in events:
                     if isinstance(event, KlippyReady):
-                        self._told = {}
+                        self._told, self._declared = {}, None
                         self._changed.set()
 
     async def _tell_changes(self) -> None:
@@ -70,28 +72,36 @@ class SpoolMacro:
             await trio.sleep(SETTLE)
             self._changed = trio.Event()
             values = variables(*self._spool())
-            if values == self._told:
-                continue
             try:
                 await self._tell(values)
-                self._told = values
             except KlippyAway:
                 continue  # it is told when it is back
             except MoonError as error:
-                if error.message != self._complained:
-                    logger.warning("the variables of macro %s can't be set: %s", self._name, error)
-                self._complained = error.message
+                self._complain(error.message)
 
     async def _tell(self, values: dict[str, object]) -> None:
-        status, _ = await self._printer.query({f"gcode_macro {self._name}": None})
-        declared = status.get(f"gcode_macro {self._name}", {})
+        """Say what is new. During a print the remaining length is, at each report: most macros don't ask for it."""
+        if self._declared is None:
+            status, _ = await self._printer.query({f"gcode_macro {self._name}": None})
+            self._declared = frozenset(status.get(f"gcode_macro {self._name}", {})) & values.keys()
+            if not self._declared:
+                self._complain(f"Klipper has no such macro, or it declares none of {', '.join(values)}")
+        news = {name: values[name] for name in values if name in self._declared}
+        news = {name: value for name, value in news.items() if name not in self._told or self._told[name] != value}
+        if not news:
+            return
+        told = self._told
         lines = [
             f"SET_GCODE_VARIABLE MACRO={self._name} VARIABLE={name} VALUE={literal(value)}"
-            for name, value in values.items()
-            if name in declared
+            for name, value in news.items()
         ]
-        if lines:
-            await self._printer.request("gcode/script", {"script": "\n".join(lines)}, deadline=None)
+        await self._printer.request("gcode/script", {"script": "\n".join(lines)}, deadline=None)
+        told.update(news)
+
+    def _complain(self, reason: str) -> None:
+        if reason != self._complained:
+            logger.warning("the variables of macro %s can't be set: %s", self._name, reason)
+        self._complained = reason
 
 
 def variables(tool: int, spool_id: int | None, spool: Spool | None) -> dict[str, object]:

@@ -74,6 +74,6 @@ def _words(value: object) -> list[str]:
         return []
     try:
         listed = json.loads(value) if value.startswith("[") else value.split(";")
-    except ValueError:
+    except (ValueError, RecursionError):
         return [value]
     return [str(word).strip() for word in listed]

@@ -78,13 +78,16 @@ class Shelf(Mapping[int, Spool]):
                     await self._on_gone(spool_id, found.reason)
 
     async def refresh(self, spool_ids: Sequence[int]) -> Away | None:
-        """Read these spools now; Away as soon as Spoolman doesn't answer."""
+        """Read these spools now; Away as soon as Spoolman doesn't answer. Those that it doesn't know are removed."""
         for spool_id in spool_ids:
             found = await self._client.read_spool(spool_id)
             if isinstance(found, Away):
                 return found
             if isinstance(found, Spool):
                 self.put(found)
+            else:
+                self.remove(spool_id)
+                self.look_at(spool_id)
         return None
 
     def price(self, spool_id: int) -> tuple[float | None, float | None]:
