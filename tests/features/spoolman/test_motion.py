@@ -244,6 +244,21 @@ async def test_moves_that_a_stop_has_dropped_are_not_counted(autojump_clock: tri
     assert bench.measured() == (3, 0)
 
 
+@pytest.mark.parametrize(("rest", "counted"), [(0.2, 0.0), (0.5, 8.0)])
+async def test_a_klipper_without_a_clock_has_done_what_it_was_commanded_before_it_dies(
+    rest: float, counted: float, autojump_clock: trio.testing.MockClock
+) -> None:
+    bench = Bench()
+    async with measuring(bench):
+        await trio.sleep(1.1)
+        bench.klipper.command(8)
+        bench.klipper.tell_status()
+        await trio.sleep(rest)
+        await bench.klipper.lose()
+        await bench.klipper.connect("startup", process_id=2)
+    assert bench.measured() == (counted, 0)
+
+
 async def test_where_moves_are_not_told_the_commanded_position_counts(autojump_clock: trio.testing.MockClock) -> None:
     bench = Bench()
     bench.klipper.tells_moves = False

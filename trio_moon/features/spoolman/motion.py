@@ -94,7 +94,9 @@ class FilamentMeter:
         self._wanted_source = source
         self._measuring = False
         """Whether the life of Klipper is known, to which positions belong."""
-        self._source_open = False
+        self._source_open = self._stopped = False
+        self._clock: float | None = math.nan
+        """The printer's at the last look; None for one that has no clock: a Klipper without hardware."""
         self._lives = Lives()
         self._promises = Promises()
         self._listening: set[str] = set()
@@ -135,12 +137,17 @@ class FilamentMeter:
 
     def _follow(self, event: KlippyEvent) -> None:
         match event:
-            case KlippyConnected(_, state):
-                self._measuring = self._source_open = False
+            case KlippyConnected(state=state):
+                self._measuring = self._source_open = self._stopped = False
                 self._lives.connected(state)
-            case KlippyReady() | KlippyShutdown():
+            case KlippyReady():
+                self._begin_measuring()
+            case KlippyShutdown():
+                self._stopped = True
                 self._begin_measuring()
             case KlippyLost():
+                if self._clock is None and not self._stopped:
+                    self._count_kept(self._promises.lacking(self._ledger), stopped=False)
                 self._measuring = self._source_open = False
                 self._lives.lost(trio.current_time())
                 self._save_soon()
@@ -181,7 +188,7 @@ class FilamentMeter:
             self._ledger.dirty = True
         self._lives.entered()
         if moment is not None:
-            self._promises.note(moment)
+            self._promises.note(moment, trio.current_time())
             if first or self.source == "position":
                 self._ledger.observe(moment.extruder, moment.position_mm)
             self._ledger.pass_time(moment.print_time)
@@ -219,6 +226,7 @@ class FilamentMeter:
         objects = {"toolhead": toolhead, "motion_report": ["live_position"], "webhooks": ["state"]}
         status, _ = await self._printer.query(objects)
         commanded = parse_moment(status.get("toolhead", {}))
+        self._clock = _number(status.get("toolhead", {}).get("estimated_print_time")) or None
         live_mm = _coordinate(status.get("motion_report", {}).get("live_position"), E_AXIS)
         if commanded is not None and live_mm is not None:
             # Klipper computes the live position four times a second: it may still be the former extruder's
@@ -231,11 +239,11 @@ class FilamentMeter:
             return
         with trio.move_on_after(QUERY_TIMEOUT), suppress(PeerError):
             status = await self._catch_up()
-            clock = _number(status.get("toolhead", {}).get("estimated_print_time"))
-            stopped = status.get("webhooks", {}).get("state") != "ready"
-            # a Klipper without hardware has no clock and shows 0
-            for moment in self._promises.kept(lacking, clock or None, stopped=stopped):
-                self._ledger.observe(moment.extruder, moment.position_mm)
+            self._count_kept(lacking, stopped=status.get("webhooks", {}).get("state") != "ready")
+
+    def _count_kept(self, lacking: list[Moment], *, stopped: bool) -> None:
+        for moment in self._promises.kept(lacking, trio.current_time(), clock=self._clock, stopped=stopped):
+            self._ledger.observe(moment.extruder, moment.position_mm)
 
     def _extruders(self) -> list[str]:
         told = self._printer.mirror.get("motion_report").get("trapq")
@@ -265,7 +273,7 @@ class FilamentMeter:
         toolhead = self._printer.mirror.get("toolhead")
         moment = parse_moment(toolhead)
         if moment is not None:
-            self._promises.note(moment)
+            self._promises.note(moment, trio.current_time())
             if self.source == "position":
                 self._observe_position(moment)
         extruder = toolhead.get("extruder")

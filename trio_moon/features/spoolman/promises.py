@@ -8,43 +8,46 @@ from __future__ import annotations
 
 from trio_moon.features.spoolman.ledger import Ledger, Moment
 
+STILL_FOR = 0.4
+"""A printer without a clock has done what it was commanded when it was commanded nothing else for so many seconds."""
+
 
 class Promises:
-    """The last commanded position of each extruder."""
+    """The last commanded position of each extruder, and when it was told (monotonic)."""
 
     def __init__(self) -> None:
-        self._last: dict[str, Moment] = {}
-        self._doubted: dict[str, Moment] = {}
+        self._last: dict[str, tuple[Moment, float]] = {}
+        self._stopped = False
 
-    def note(self, moment: Moment) -> None:
+    def note(self, moment: Moment, now: float) -> None:
         """This was commanded."""
-        self._last[moment.extruder] = moment
+        known = self._last.get(moment.extruder)
+        if known is None or known[0] != moment:
+            self._last[moment.extruder] = moment, now
 
     def forget(self) -> None:
         """Klipper began anew."""
         self._last.clear()
-        self._doubted.clear()
+        self._stopped = False
 
-    def lacking(self, ledger: Ledger) -> dict[Moment, bool]:
-        """What was commanded and isn't known to be done; each with whether it was the same at the last look."""
-        last = {name: moment for name, moment in self._last.items() if ledger.lacks(name, moment.position_mm)}
-        found = {moment: self._doubted.get(name) == moment for name, moment in last.items()}
-        self._doubted = last
-        return found
+    def lacking(self, ledger: Ledger) -> list[Moment]:
+        """What was commanded and isn't known to be done."""
+        return [moment for moment, _ in self._last.values() if ledger.lacks(moment.extruder, moment.position_mm)]
 
-    def kept(self, lacking: dict[Moment, bool], printer_time: float | None, *, stopped: bool) -> list[Moment]:
-        """Which of these are done, at this time of the printer's clock (None: it has none).
+    def kept(self, lacking: list[Moment], now: float, *, clock: float | None, stopped: bool) -> list[Moment]:
+        """Which of these are done, when the printer's clock shows this (None: it has none, it tells by standing still).
 
-        A printer without a clock tells by standing still. One that was stopped has had its last look at what it told,
-        and what isn't done by then never will be.
+        One that was stopped gets a second look at what it tells; what isn't done by then never will be.
         """
-        kept = []
-        for moment, same_as_before in lacking.items():
-            if self._last.get(moment.extruder) != moment:
-                continue  # it went on while somebody asked
+        at_last, self._stopped = stopped and self._stopped, stopped
+        done = []
+        for moment in lacking:
+            known, told_at = self._last.get(moment.extruder, (None, now))
+            if known != moment:
+                continue  # it went on, or began anew, while somebody asked
             if stopped:
-                if same_as_before:
+                if at_last:
                     del self._last[moment.extruder]
-            elif same_as_before if printer_time is None else printer_time >= moment.print_time:
-                kept.append(moment)
-        return kept
+            elif now - told_at >= STILL_FOR if clock is None else clock >= moment.print_time:
+                done.append(moment)
+        return done
