@@ -6,6 +6,7 @@ import logging
 import logging.handlers
 import queue
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 MAX_BYTES = 4 * 2**20
@@ -50,18 +51,18 @@ class Logbook:
             return logging.StreamHandler(sys.stderr)
         self.file.parent.mkdir(parents=True, exist_ok=True)
         return logging.handlers.RotatingFileHandler(
-            self.file, maxBytes=MAX_BYTES, backupCount=OLD_FILES, encoding="utf-8"
+            self.file, maxBytes=MAX_BYTES, backupCount=OLD_FILES, encoding="utf-8", errors="backslashreplace"
         )
 
     def reopen(self) -> None:
-        """Open the file anew under its name (SIGHUP): somebody has moved it away."""
+        """Write the next line to a file that is opened anew under its name (SIGHUP): somebody has moved it away."""
         handler = self._handler
         if isinstance(handler, logging.handlers.RotatingFileHandler):
             handler.acquire()
             try:
                 if handler.stream:
                     handler.stream.close()
-                handler.stream = handler._open()
+                handler.stream = None  # the next line opens it, whatever may be in its way until then
             finally:
                 handler.release()
 
@@ -82,4 +83,5 @@ class Logbook:
             logging.getLogger().handlers[:] = self._replaced
             self._listener.stop()
         if self._handler is not None:
-            self._handler.close()
+            with suppress(OSError):  # a full disk doesn't take the last lines
+                self._handler.close()

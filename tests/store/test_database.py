@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from trio_moon.store.database import Database, StoreClosed
+from trio_moon.store.database import Database, StoreClosed, StoreFailed
 from trio_moon.store.namespaces import SCHEMA, Namespaces
 from trio_moon.store.schema import Schema
 
@@ -152,3 +153,42 @@ async def test_namespaces_hold_json_values(nursery: trio.Nursery) -> None:
     assert await drawers.delete("fluidd", "x")
     assert not await drawers.delete("fluidd", "x")
     assert await drawers.items("fluidd") == {}
+
+
+async def test_a_full_disk_is_told_as_long_as_it_is_full_and_leaves_nothing_half_written(nursery: trio.Nursery) -> None:
+    database = await open_database(nursery, None)
+
+    def fill(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO notes VALUES ('small')")
+        connection.execute("INSERT INTO notes VALUES (?)", ("x" * 100_000,))
+
+    most = await database.read(lambda c: c.execute("PRAGMA max_page_count").fetchone()[0])
+    await database.read(lambda c: c.execute("PRAGMA max_page_count = 1"))
+    with pytest.raises(StoreFailed, match="full"):
+        await database.write(fill)
+    assert "disk is full" in database.warnings[0]
+    assert await database.read(lambda c: c.execute("SELECT count(*) FROM notes").fetchone()) == (0,)
+    await database.read(lambda c: c.execute(f"PRAGMA max_page_count = {most}"))
+    await database.write(fill)
+    assert database.warnings == []
+
+
+async def test_a_database_on_a_full_disk_can_be_read_and_later_written(tmp_path: Path) -> None:
+    async with trio.open_nursery() as nursery:
+        database = await open_database(nursery, tmp_path / "x.db")
+        await database.write(lambda c: c.execute("INSERT INTO notes VALUES ('old')"))
+        nursery.cancel_scope.cancel()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    async with trio.open_nursery() as nursery:
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))  # no room for SQLite's shared memory
+            database = await open_database(nursery, tmp_path / "x.db")
+            with pytest.raises(StoreFailed):
+                await database.write(lambda c: c.execute("INSERT INTO notes VALUES ('lost')"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert database.warnings
+        await database.write(lambda c: c.execute("INSERT INTO notes VALUES ('new')"))
+        assert await database.read(lambda c: c.execute("SELECT text FROM notes").fetchall()) == [("old",), ("new",)]
+        assert database.warnings == []
+        nursery.cancel_scope.cancel()

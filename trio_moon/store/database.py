@@ -12,7 +12,7 @@ from typing import TypeVar
 import trio
 
 from trio_moon.kit.threads import Workers
-from trio_moon.model.errors import MoonError
+from trio_moon.model.errors import MoonError, NoSpace
 from trio_moon.store.schema import Schema, migrate
 
 logger = logging.getLogger(__name__)
@@ -21,6 +21,10 @@ T = TypeVar("T")
 
 class StoreClosed(MoonError):
     """The database was asked before it opened or after it closed: a bug in the order of things."""
+
+
+class StoreFailed(NoSpace, sqlite3.OperationalError):
+    """The disk didn't take what was written: it is full, read-only or broken. Nothing has changed."""
 
 
 class Database:
@@ -35,8 +39,8 @@ class Database:
         self._schemas = schemas
         self._workers = Workers("store")
         self._connection: sqlite3.Connection | None = None
-        self.warnings: list[str] = []
-        """Sentences for `server.info`: a file that had to be set aside."""
+        self._set_aside: list[str] = []
+        self._disk_fails = ""
 
     def adopt(self, schema: Schema) -> None:
         """Keep these tables too; said before the database is opened."""
@@ -53,11 +57,20 @@ class Database:
             with trio.CancelScope(shield=True):  # closing checkpoints the WAL; it has no peer to wait for
                 await self._workers.run(connection.close)
 
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences for `server.info`: a file that had to be set aside, a disk that takes nothing at present."""
+        if not self._disk_fails:
+            return self._set_aside
+        return [*self._set_aside, f"The database can't be written, so nothing new is remembered: {self._disk_fails}"]
+
     def vitals(self) -> Mapping[str, object]:
         return {"queue": self._workers.waiting}
 
     async def write(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
         """Do `work` in one transaction: all of it is on disk when this returns, none of it when it raises.
+
+        StoreFailed when the disk can't hold it.
 
         With `durable` False it survives `kill -9`, but a power cut only once a durable write has followed: what
         is written every second must not make a memory card sync every second.
@@ -81,9 +94,14 @@ class Database:
         try:
             result = work(self._connection)
             self._connection.execute("COMMIT")
-        except BaseException:
-            self._connection.execute("ROLLBACK")
+        except BaseException as error:
+            if self._connection.in_transaction:  # SQLite itself has given up on some errors
+                self._connection.execute("ROLLBACK")
+            if _is_of_the_disk(error):
+                self._disk_fails = str(error)
+                raise StoreFailed(f"The database can't be written: {error}") from error
             raise
+        self._disk_fails = ""
         return result
 
     def _open(self) -> sqlite3.Connection:
@@ -91,8 +109,13 @@ class Database:
             return self._open_file(":memory:")
         try:
             return self._open_file(str(self._path))
-        except sqlite3.OperationalError:
-            raise  # no permission, disk full, locked: the file itself is not to blame
+        except sqlite3.OperationalError as error:  # the file itself is not to blame
+            if not _is_of_the_disk(error):
+                raise
+            connection = self._open_file(str(self._path), alone=True)
+            self._disk_fails = f"{error}; is the disk full?"
+            logger.error("the database can't be written: %s", self._disk_fails)
+            return connection
         except sqlite3.DatabaseError as error:
             aside = self._path.with_name(f"{self._path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
             for suffix in ("", "-wal", "-shm"):
@@ -101,12 +124,14 @@ class Database:
                     part.rename(aside.with_name(aside.name + suffix))
             warning = f"The database {self._path} can't be used ({error}). It was set aside as {aside.name}."
             logger.error(warning)
-            self.warnings.append(warning)
+            self._set_aside.append(warning)
             return self._open_file(str(self._path))
 
-    def _open_file(self, name: str) -> sqlite3.Connection:
+    def _open_file(self, name: str, *, alone: bool = False) -> sqlite3.Connection:
         connection = sqlite3.connect(name, isolation_level=None, check_same_thread=False, timeout=5)
         try:
+            if alone:  # needs no room on the disk for memory that is shared with other programs
+                connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA cache_size = -512")  # KiB: a Pi's memory is for others
@@ -118,3 +143,8 @@ class Database:
             connection.close()
             raise
         return connection
+
+
+def _is_of_the_disk(error: BaseException) -> bool:
+    kinds = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF in kinds
