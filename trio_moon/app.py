@@ -65,6 +65,7 @@ class App:
             AccessSettings.from_section(document.section_or_empty("authorization"), document.problems.append),
             namespaces,
             self.audience,
+            rights_ended=self.printer.forget,
         )
         self.rooms: list[Room] = []
         ground = Ground(

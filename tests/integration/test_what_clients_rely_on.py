@@ -158,3 +158,22 @@ async def test_a_probe_that_closes_at_once_leaves_nothing(client: Client) -> Non
         with trio.fail_after(10):
             while (await socket.call("server.info"))["websocket_count"] != 1:
                 await trio.sleep(0.01)
+
+
+async def test_who_has_logged_out_hears_no_more_of_the_printer(tmp_path: Path, nursery: trio.Nursery) -> None:
+    paths = configure(tmp_path, "[authorization]\nforce_logins: yes\n")
+    klipper = SimulatedKlipper(paths.comms / "klippy.sock", gcodes=paths.gcodes, status_interval=0.05)
+    await nursery.start(klipper.run)
+    async with running(paths) as (app, client), client.websocket() as socket:
+        with trio.fail_after(20):
+            while app.printer.state != "ready":
+                await trio.sleep(0.01)
+        await socket.call("access.post_user", username="ann", password="secret")
+        await socket.call("access.login", username="ann", password="secret")
+        await socket.call("printer.objects.subscribe", objects={"heater_bed": None})
+        assert len(app.printer.subscriptions) == 1
+        await socket.call("access.logout")
+        assert len(app.printer.subscriptions) == 0
+        assert "error" in await socket.ask("printer.objects.subscribe", objects={"heater_bed": None})
+        await socket.call("access.login", username="ann", password="secret")
+        assert await socket.call("printer.objects.subscribe", objects={"heater_bed": None})

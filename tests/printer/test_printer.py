@@ -243,6 +243,23 @@ async def test_a_hundred_cuts_leave_one_healthy_link(ready: House) -> None:
     assert await ready.printer.request("info")
 
 
+async def test_a_shutdown_between_ready_and_the_subscription_is_no_ready(house: House, nursery: trio.Nursery) -> None:
+    house.klipper.set_object("webhooks", state="shutdown", state_message="ADC out of range")  # `info` said ready before
+    with house.printer.events.subscribe() as events:
+        await nursery.start(house.printer.run)
+        with trio.fail_after(10):
+            assert isinstance(await events.receive(), KlippyConnected)
+            assert await events.receive() == KlippyShutdown("ADC out of range")
+    assert house.printer.state == "shutdown"
+
+
+async def test_a_name_that_needs_escapes_is_printed(ready: House, tmp_path: Path) -> None:
+    for name in ('12" pipe.gcode', r"back\slash.gcode", r"two\\ \".gcode", r"größe #1 🖨.gcode"):
+        (tmp_path / name).write_text("G28\n")
+        await ready.printer.start_print(name)
+        assert await ready.klipper.wait_print() == "complete"
+
+
 async def test_prints_are_started_by_name_and_guards_may_refuse(ready: House, tmp_path: Path) -> None:
     (tmp_path / "a b.gcode").write_text("G28\nG4 P1000\n")
     asked: list[str] = []

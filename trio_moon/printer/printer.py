@@ -148,7 +148,7 @@ class Printer:
             raise BadParams(f"{filename!r:.80} can't be the name of a file to print")
         for ask in self.before_print:
             await ask(name)
-        quoted = name.replace('"', r"\"")
+        quoted = name.replace("\\", r"\\").replace('"', r"\"")
         return await self.run_gcode(f'SDCARD_PRINT_FILE FILENAME="{quoted}"')
 
     def say(self, text: str) -> None:
@@ -256,7 +256,8 @@ class Printer:
             self._take_state()
         with trio.fail_after(INTRODUCTION_TIMEOUT):
             await self._feed.cover_wishes()
-        if self.info.get("state") == "ready" and self.state != "shutdown":
+        shut_down = self.mirror.get("webhooks").get("state") == "shutdown"  # it may have come after `info`
+        if self.info.get("state") == "ready" and not shut_down:
             self.state = "ready"
             process_id = self.info.get("process_id")
             self.events.publish(KlippyReady(process_id if isinstance(process_id, int) else 0))

@@ -10,7 +10,7 @@ import trio.testing
 
 from tests.features.access.conftest import head
 from tests.features.letterbox import Letterbox
-from trio_moon.features.access import API_KEY_USER, TRUSTED_USER, Access, endpoints
+from trio_moon.features.access import API_KEY_USER, TRUSTED_USER, Access, AccessSettings, endpoints
 from trio_moon.model.errors import BadParams, MoonError, TooMany, Unauthorized
 from trio_moon.rpc.audience import Audience
 from trio_moon.rpc.caller import Caller, Session, Transport
@@ -164,6 +164,47 @@ async def test_a_session_raises_its_rights_and_loses_them_with_the_logout(make_a
     assert letters.params_of("notify_user_logged_out") == [{"username": "ann"}]
     await access.log_in(caller, "ann", "secret", None)
     assert caller.user == "ann"
+
+
+class SlowDisk:
+    """Keeps nothing; while `busy` is set, the next value waits for it to be unset."""
+
+    def __init__(self) -> None:
+        self.busy: trio.Event | None = None
+
+    async def get(self, namespace: str, key: str) -> object:
+        await trio.lowlevel.checkpoint()
+        return None
+
+    async def put(self, namespace: str, key: str, value: object) -> None:
+        busy, self.busy = self.busy, None
+        await (trio.lowlevel.checkpoint() if busy is None else busy.wait())
+
+
+async def test_a_user_who_is_deleted_while_logging_in_is_not_logged_in(nursery: trio.Nursery) -> None:
+    disk, released = SlowDisk(), trio.Event()
+    access = Access(AccessSettings(), disk, Audience())
+    await nursery.start(access.run)
+    trusted = access.guard.admit(head(peer="192.168.1.5"))
+    await access.create_user(trusted, "ann", "secret")
+    await access.log_out(Caller(Transport.HTTP, None, "ann"))
+    caller = Caller(Transport.WEBSOCKET, "203.0.113.9", None, Session(Letterbox()))
+    disk.busy = released
+    refused: list[str] = []
+
+    async def log_in() -> None:
+        with pytest.raises(BadParams) as error:
+            await access.log_in(caller, "ann", "secret", None)
+        refused.append(error.value.message)
+
+    async with trio.open_nursery() as login:
+        login.start_soon(log_in)
+        while disk.busy is not None:
+            await trio.sleep(0.01)
+        await access.delete_user(trusted, "ann")
+        released.set()
+    assert refused == ["No registered user: ann"]
+    assert not caller.authorized
 
 
 async def test_passwords_change_with_the_old_one_only(make_access: MakeAccess) -> None:

@@ -6,7 +6,7 @@ import hmac
 import secrets
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import trio
 
@@ -18,7 +18,7 @@ from trio_moon.features.access.settings import SOURCES, AccessSettings
 from trio_moon.features.access.users import API_KEY_USER, NAMESPACE, RESERVED, KeyValues, Users
 from trio_moon.model.errors import BadParams, Unauthorized
 from trio_moon.rpc.audience import Audience
-from trio_moon.rpc.caller import Caller
+from trio_moon.rpc.caller import Caller, Session
 
 SECONDS_PER_DAY = 86400.0
 NAMES_PERIOD = 60.0
@@ -27,8 +27,16 @@ NAMES_PERIOD = 60.0
 class Access:
     """The one who knows everybody. `guard` is what the front asks; sessions raise their rights by `identify`."""
 
-    def __init__(self, settings: AccessSettings, store: KeyValues, audience: Audience) -> None:
+    def __init__(
+        self,
+        settings: AccessSettings,
+        store: KeyValues,
+        audience: Audience,
+        rights_ended: Callable[[Session], None] = lambda session: None,
+    ) -> None:
+        """`rights_ended` is called for a session that goes on after its user has logged out, as a stranger's."""
         self._settings = settings
+        self._rights_ended = rights_ended
         self._store = store
         self._audience = audience
         self._trusted = TrustedClients(settings.trusted_networks, settings.trusted_names)
@@ -102,6 +110,8 @@ class Access:
         for caller in list(self._session_callers):
             if caller.user == username:
                 caller.user = self.guard.trusted_user(caller.address)
+                if caller.session is not None and not caller.authorized:
+                    self._rights_ended(caller.session)
 
     # the API
 

@@ -142,11 +142,13 @@ class Users:
             raise BadParams(f"a password has 1 to {LONGEST_PASSWORD} characters")
 
     async def log_in(self, username: str) -> dict[str, object]:
-        """Tokens for a user whose password was right."""
-        user = self._users[username]
-        if user.token_secret is None:
+        """Tokens for a user whose password was right; BadParams if somebody has removed the user meanwhile."""
+        user = self._users.get(username)
+        if user is not None and user.token_secret is None:
             user = replace(user, token_secret=secrets.token_hex(32))
             await self._keep(user)
+        if user is None or username not in self._users:
+            raise BadParams(f"No registered user: {username:.100}")
         now = time.time()
         return {
             "username": username,
