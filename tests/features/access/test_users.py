@@ -167,10 +167,11 @@ async def test_a_session_raises_its_rights_and_loses_them_with_the_logout(make_a
 
 
 class SlowDisk:
-    """Keeps nothing; while `busy` is set, the next value waits for it to be unset."""
+    """Keeps nothing. With `busy`, the next value waits for that."""
 
     def __init__(self) -> None:
         self.busy: trio.Event | None = None
+        self.reached = trio.Event()
 
     async def get(self, namespace: str, key: str) -> object:
         await trio.lowlevel.checkpoint()
@@ -178,7 +179,10 @@ class SlowDisk:
 
     async def put(self, namespace: str, key: str, value: object) -> None:
         busy, self.busy = self.busy, None
-        await (trio.lowlevel.checkpoint() if busy is None else busy.wait())
+        await trio.lowlevel.checkpoint()
+        if busy is not None:
+            self.reached.set()
+            await busy.wait()
 
 
 async def test_a_user_who_is_deleted_while_logging_in_is_not_logged_in(nursery: trio.Nursery) -> None:
@@ -199,8 +203,7 @@ async def test_a_user_who_is_deleted_while_logging_in_is_not_logged_in(nursery: 
 
     async with trio.open_nursery() as login:
         login.start_soon(log_in)
-        while disk.busy is not None:
-            await trio.sleep(0.01)
+        await disk.reached.wait()
         await access.delete_user(trusted, "ann")
         released.set()
     assert refused == ["No registered user: ann"]
