@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 
 import trio
@@ -23,8 +24,8 @@ class Calls:
     def __init__(self, away_because: Callable[[], str]) -> None:
         self._away_because = away_because
         self._ids = itertools.count(1)
-        self._waiting: dict[int, Pending[Raw]] = {}
-        self._deadlines: dict[int, tuple[float, str]] = {}
+        self._waiting: dict[int, tuple[Pending[Raw], float, str]] = {}
+        """Each with its deadline and its method."""
         self._send: Callable[[bytes], None] | None = None
 
     @property
@@ -40,8 +41,7 @@ class Calls:
         """Everybody who waits gets KlippyAway, and new requests too."""
         self._send = None
         waiting, self._waiting = self._waiting, {}
-        self._deadlines.clear()
-        for pending in waiting.values():
+        for pending, _, _ in waiting.values():
             pending.fail(KlippyAway(f"Klipper went away: {reason}"))
 
     def begin(self, method: str, params: object = None, *, deadline: float = CALL_TIMEOUT) -> Pending[Raw]:
@@ -56,9 +56,8 @@ class Calls:
         if self._send is None:
             raise KlippyAway(f"Klipper is not connected: {self._away_because()}")
         self._send(render(method, params or {}, call_id))
-        pending = self._waiting[call_id] = Pending[Raw]()
-        if deadline is not None:
-            self._deadlines[call_id] = (trio.current_time() + deadline, method)
+        pending: Pending[Raw] = Pending()
+        self._waiting[call_id] = (pending, math.inf if deadline is None else trio.current_time() + deadline, method)
         return pending
 
     async def request(self, method: str, params: object = None, *, deadline: float | None = CALL_TIMEOUT) -> Raw:
@@ -67,26 +66,23 @@ class Calls:
         try:
             return await self._begin(call_id, method, params, deadline)
         finally:
-            self._forget(call_id)
-
-    def _forget(self, call_id: int) -> Pending[Raw] | None:
-        self._deadlines.pop(call_id, None)
-        return self._waiting.pop(call_id, None)
+            self._waiting.pop(call_id, None)
 
     async def watch_deadlines(self) -> None:
         """Give up, once a second, what Klipper hasn't answered in time: cheaper than a timer for each request."""
         while True:
             await next_beat(1.0)
             now = trio.current_time()
-            for call_id, (deadline, method) in tuple(self._deadlines.items()):
-                if deadline <= now and (pending := self._forget(call_id)) is not None:
+            for call_id, (pending, deadline, method) in tuple(self._waiting.items()):
+                if deadline <= now and call_id in self._waiting:
+                    del self._waiting[call_id]
                     pending.fail(PeerTimeout(f"Klipper did not answer {method} in time"))
 
     def settle(self, message: Message) -> None:
         """Hand an answer to whoever waits for it."""
-        pending = self._forget(message.id) if message.id is not None else None
-        if pending is None:
+        if message.id is None or message.id not in self._waiting:
             return
+        pending, _, _ = self._waiting.pop(message.id)
         if message.error != ABSENT:
             pending.fail(KlippyRefused(refusal(decode(message.error))))
         else:

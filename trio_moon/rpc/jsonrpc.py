@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Literal
 
+import msgspec
 import trio
 
 from trio_moon.kit.json_codec import NotJson, decode_call, encode
@@ -52,6 +54,18 @@ class Promised:
             return _result(self._call_id, value) if self._wanted else None
         except Exception as error:
             return _failure(self._call_id, self._name, error)
+
+
+class _Call(msgspec.Struct):
+    """A call without a mistake in its form."""
+
+    method: str
+    id: int | float | str | None = None
+    params: dict[str, object] = {}
+    jsonrpc: Literal["2.0"] = "2.0"
+
+
+_decode_call = msgspec.json.Decoder(_Call).decode
 
 
 class JsonRpc:

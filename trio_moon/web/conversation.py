@@ -39,22 +39,20 @@ class Conversation:
 
         Comes back late when the client must first read, or has too many calls that wait.
         """
-        outlet = self._outlet
-        outlet.cork()
-        said = 0
+        outlet, begin = self._outlet, self._jsonrpc.begin
+        corked, said = outlet.cork(), 0
         try:
             for message in messages:
-                place = len(outlet.corked)
-                outcome = self._jsonrpc.begin(message, self._caller)
+                place = len(corked)
+                outcome = begin(message, self._caller)
                 if isinstance(outcome, bytes):
-                    outlet.corked.insert(place, self._framing(outcome))  # before the news that the call itself caused
+                    corked.insert(place, self._framing(outcome))  # before the news that the call itself caused
                     said += len(outcome)
                     if said > self._most_said:  # one read may hold a thousand short calls with long answers
-                        said = 0
                         outlet.uncork()
                         if outlet.crowded:
                             await outlet.drained()
-                        outlet.cork()
+                        corked, said = outlet.cork(), 0
                 elif outcome is not None:
                     self._waiting += 1
                     if isinstance(outcome, Promised):
@@ -64,7 +62,7 @@ class Conversation:
                     if self._waiting >= self._most_waiting:
                         outlet.uncork()
                         await self._room()
-                        outlet.cork()
+                        corked = outlet.cork()
         finally:
             outlet.uncork()
         if outlet.crowded:

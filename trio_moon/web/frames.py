@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
+from typing import cast
 
 TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
 
@@ -54,6 +55,13 @@ class FrameReader:
     def __init__(self) -> None:
         self._rest = b""
         self._read_thoroughly: Callable[[bytes], Iterator[Piece]] | None = None
+
+    def whole_text(self, data: bytes) -> str | None:
+        """The message, if `data` is exactly one plain text; else None, and `feed` has to look. Raises Violation."""
+        size = len(data)
+        if data[0] != 0x81 or self._rest or self._read_thoroughly is not None or _end_of_plain(data, 0, size) != size:
+            return None
+        return cast(str, _unmasked(data, 0, size))
 
     def feed(self, data: bytes) -> Iterator[Piece]:
         """What has come; nothing follows a close. Raises Violation."""

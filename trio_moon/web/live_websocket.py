@@ -95,7 +95,7 @@ class _Talk:
         self._last: tuple[int, str] | None = None
         self._ended = False
         self._opened_at = self._heard_at = trio.current_time()
-        self._pinged = False
+        self._heard = self._pinged = False
         self.outlet = Outlet(connection, frame_text, nursery, sessions.limits, self.end)
 
     async def run(self, conversation: Conversation, data: bytes) -> None:
@@ -115,13 +115,15 @@ class _Talk:
             data = await connection.receive()
             if not data:
                 return
-            self._heard_at = trio.current_time()
-            self._pinged = False
+            self._heard = True
 
     def _read(self, data: bytes) -> list[bytes | str]:
         """The messages that `data` completes. What the protocol forbids ends the session."""
         messages: list[bytes | str] = []
         try:
+            if not self._pieces.size and (text := self._frames.whole_text(data)) is not None:  # nearly always
+                self._check_size(len(text))
+                return [text]
             for opcode, payload, ended in self._frames.feed(data):
                 if opcode == TEXT:
                     self._check_size(len(payload))
@@ -176,6 +178,8 @@ class _Talk:
         if not self._caller.authorized and now - self._opened_at > self._limits.unknown_session:
             self.end(1008, "nobody has logged in")
             return
+        if self._heard:  # since the last sweep
+            self._heard_at, self._heard, self._pinged = now, False, False
         silent = now - self._heard_at
         if silent > self._limits.dead_after and not self.outlet.stuck:
             self.end(1011, "no answer to our pings")

@@ -86,20 +86,16 @@ class Outlet:
         while self._backlog:
             await self._drained.wait()
 
-    def cork(self) -> None:
-        """Collect what is written until `uncork`, to send it at once."""
-        self._corked = []
-
-    @property
-    def corked(self) -> list[bytes]:
-        """What has been collected."""
-        assert self._corked is not None
-        return self._corked
+    def cork(self) -> list[bytes]:
+        """Collect what is written until `uncork`, to send it at once. Returns the list that it is collected in."""
+        corked: list[bytes] = []
+        self._corked = corked
+        return corked
 
     def uncork(self) -> None:
         """Send what has been collected."""
         frames, self._corked = self._corked, None
-        if frames and not self._closed:
+        if frames:
             self.write(frames[0] if len(frames) == 1 else b"".join(frames))
 
     def finish(self, last: bytes) -> None:

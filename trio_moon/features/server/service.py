@@ -10,6 +10,7 @@ import trio
 from msgspec import Struct
 
 from trio_moon import __version__
+from trio_moon.kit.json_codec import Raw, encode
 from trio_moon.model.errors import BadParams, MoonError, Unauthorized
 from trio_moon.rpc.caller import Caller, ClientInfo
 
@@ -89,20 +90,16 @@ class Server:
         self._around = surroundings
         self._seldom: dict[str, object] = {}
         self._seldom_until = 0.0
+        self._info = Raw(b"")
+        self._info_of: object = None
 
-    def info(self) -> dict[str, object]:
-        """`server.info`."""
+    def info(self) -> Raw:
+        """`server.info`; encoded anew only when something in it has changed."""
         around = self._around
-        return {
-            "klippy_connected": around.klippy.connected,
-            "klippy_state": around.klippy.state,
-            **self._what_changes_seldom(),
-            "websocket_count": around.connections(),
-            "moonraker_version": MOONRAKER_VERSION,
-            "missing_klippy_requirements": [],
-            "api_version": list(API_VERSION),
-            "api_version_string": API_VERSION_STRING,
-        }
+        facts = (around.klippy.connected, around.klippy.state, around.connections(), self._what_changes_seldom())
+        if facts != self._info_of:
+            self._info_of, self._info = facts, Raw(encode(_info(*facts)))
+        return self._info
 
     def _what_changes_seldom(self) -> dict[str, object]:
         """The dear part of `server.info`, gathered once for all who ask within a moment."""
@@ -178,3 +175,16 @@ class Server:
         log = self._around.log
         if log is None or await trio.to_thread.run_sync(log.rollover) is None:
             raise BadParams("File Logging Disabled")
+
+
+def _info(connected: bool, state: str, websockets: int, seldom: dict[str, object]) -> dict[str, object]:
+    return {
+        "klippy_connected": connected,
+        "klippy_state": state,
+        **seldom,
+        "websocket_count": websockets,
+        "moonraker_version": MOONRAKER_VERSION,
+        "missing_klippy_requirements": [],
+        "api_version": API_VERSION,
+        "api_version_string": API_VERSION_STRING,
+    }
