@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable
 
@@ -23,7 +22,7 @@ class Calls:
 
     def __init__(self, away_because: Callable[[], str]) -> None:
         self._away_because = away_because
-        self._ids = itertools.count(1)
+        self._last_id = 0
         self._waiting: dict[int, tuple[Pending[Raw], float, str]] = {}
         """Each with its deadline and its method."""
         self._send: Callable[[bytes], None] | None = None
@@ -44,17 +43,15 @@ class Calls:
         for pending, _, _ in waiting.values():
             pending.fail(KlippyAway(f"Klipper went away: {reason}"))
 
-    def begin(self, method: str, params: object = None, *, deadline: float = CALL_TIMEOUT) -> Pending[Raw]:
+    def begin(self, method: str, params: object = None, *, deadline: float | None = CALL_TIMEOUT) -> Pending[Raw]:
         """Ask Klipper; its result will come as undecoded JSON.
 
         Raises KlippyAway when Klipper isn't connected. The answer may fail with KlippyAway (lost meanwhile),
         KlippyRefused with Klipper's own text, or PeerTimeout.
         """
-        return self._begin(next(self._ids), method, params, deadline)
-
-    def _begin(self, call_id: int, method: str, params: object, deadline: float | None) -> Pending[Raw]:
         if self._send is None:
             raise KlippyAway(f"Klipper is not connected: {self._away_because()}")
+        self._last_id = call_id = self._last_id + 1
         self._send(render(method, params or {}, call_id))
         pending: Pending[Raw] = Pending()
         self._waiting[call_id] = (pending, math.inf if deadline is None else trio.current_time() + deadline, method)
@@ -62,9 +59,10 @@ class Calls:
 
     async def request(self, method: str, params: object = None, *, deadline: float | None = CALL_TIMEOUT) -> Raw:
         """Ask Klipper and wait for its result. A cancelled caller leaves; Klipper's late answer is then dropped."""
-        call_id = next(self._ids)
+        pending = self.begin(method, params, deadline=deadline)
+        call_id = self._last_id
         try:
-            return await self._begin(call_id, method, params, deadline)
+            return await pending
         finally:
             self._waiting.pop(call_id, None)
 

@@ -40,13 +40,13 @@ class KlippyLink:
         """Send a frame, or queue it; KlippyAway when Klipper has stopped reading."""
         if self._ended:
             raise KlippyAway("the connection to Klipper has ended")
-        if len(self._unsent) >= MAX_UNSENT:
-            raise KlippyAway("Klipper is not reading its socket")
         if not self._unsent:
             sent = self._send_now(frame)
             if sent == len(frame):
                 return
             frame = frame[sent:]
+        elif len(self._unsent) >= MAX_UNSENT:
+            raise KlippyAway("Klipper is not reading its socket")
         self._unsent.append(frame)
         self._some_unsent.set()
 

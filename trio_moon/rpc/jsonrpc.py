@@ -33,11 +33,14 @@ Later = Callable[[], Awaitable[Answer]]
 class Promised:
     """A Later that needs no task: `then` hands the answer over when it comes."""
 
+    __slots__ = ("_call_id", "_name", "_pending", "_tell", "_wanted")
+
     def __init__(self, pending: Pending[object], call_id: object, name: str, *, wanted: bool) -> None:
         self._pending = pending
         self._call_id = call_id
         self._name = name
         self._wanted = wanted
+        self._tell: Callable[[Answer], None] | None = None
 
     async def __call__(self) -> Answer:
         with suppress(MoonError):
@@ -46,7 +49,12 @@ class Promised:
 
     def then(self, tell: Callable[[Answer], None]) -> None:
         """Call `tell`, which doesn't wait, once."""
-        self._pending.then(lambda: tell(self._answer()))
+        self._tell = tell
+        self._pending.then(self._on_settled)
+
+    def _on_settled(self) -> None:
+        assert self._tell is not None
+        self._tell(self._answer())
 
     def _answer(self) -> Answer:
         try:
