@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -22,6 +23,8 @@ from trio_moon.rpc.replies import Reply
 logger = logging.getLogger(__name__)
 
 MAX_BATCH = 512
+MAX_BATCH_ANSWER = 1 << 20
+"""Once the answers to a batch are longer than this, its other calls aren't made."""
 
 Answer = bytes | None
 """An encoded response, or None where JSON-RPC wants none (notifications, responses)."""
@@ -76,6 +79,34 @@ class _Call(msgspec.Struct):
 _decode_call = msgspec.json.Decoder(_Call).decode
 
 
+class Batch:
+    """A Later that answers one call after the other, and those that have to wait beside each other."""
+
+    def __init__(self, requests: list[object], begin: Callable[[object], Answer | Later]) -> None:
+        self._requests = requests
+        self._begin = begin
+
+    async def __call__(self) -> Answer:
+        answers: list[Answer] = [None] * len(self._requests)
+
+        async def wait(index: int, later: Later) -> None:
+            answers[index] = await later()
+
+        async with trio.open_nursery() as nursery:
+            size = 0
+            for index, request in enumerate(self._requests):
+                outcome = self._begin(request) if size <= MAX_BATCH_ANSWER else _too_much(request)
+                if callable(outcome):
+                    nursery.start_soon(wait, index, outcome)
+                elif outcome is not None:
+                    answers[index] = outcome
+                    size += len(outcome)
+                if index % 16 == 15:
+                    await trio.lowlevel.checkpoint()
+        told = [answer for answer in answers if answer is not None]
+        return b"[" + b",".join(told) + b"]" if told else None
+
+
 class JsonRpc:
     """Answers messages by means of the registry."""
 
@@ -103,19 +134,7 @@ class JsonRpc:
         if len(requests) > MAX_BATCH:
             return _error(None, error_codes.INVALID_REQUEST, f"Invalid request: a batch of more than {MAX_BATCH} calls")
 
-        async def rest() -> Answer:
-            answers: list[Answer] = [None] * len(requests)
-
-            async def one(index: int) -> None:
-                outcome = self._begin_one(requests[index], caller)
-                answers[index] = await outcome() if callable(outcome) else outcome
-
-            async with trio.open_nursery() as nursery:
-                for index in range(len(requests)):
-                    nursery.start_soon(one, index)
-            return b"[" + b",".join(told) + b"]" if (told := [a for a in answers if a is not None]) else None
-
-        return rest
+        return Batch(requests, partial(self._begin_one, caller=caller))
 
     def _begin_one(self, request: object, caller: Caller) -> Answer | Later:
         if not isinstance(request, dict):
@@ -173,6 +192,13 @@ def _failure(call_id: object, name: str, error: Exception) -> bytes:
         return _error(call_id, error_codes.rpc_code(error), error.message)
     logger.error("%s failed", name, exc_info=error)
     return _error(call_id, error_codes.INTERNAL_ERROR, error_codes.INTERNAL_MESSAGE)
+
+
+def _too_much(request: object) -> Answer:
+    call_id = request.get("id") if isinstance(request, dict) else None
+    if not isinstance(call_id, str | int | float):
+        return None
+    return _error(call_id, error_codes.INVALID_REQUEST, "this call was not made: the batch's answers are too long")
 
 
 def _invalid(call_id: object, problem: str) -> bytes:

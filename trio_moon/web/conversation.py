@@ -7,8 +7,11 @@ from collections.abc import Callable
 import trio
 
 from trio_moon.rpc.caller import Caller
-from trio_moon.rpc.jsonrpc import Answer, JsonRpc, Later, Promised
+from trio_moon.rpc.jsonrpc import Answer, Batch, JsonRpc, Later, Promised
 from trio_moon.web.outlet import Outlet
+
+BATCH_COST = 64
+"""A batch counts as so many calls that wait: its answers may be many, and long."""
 
 
 class Conversation:
@@ -57,11 +60,15 @@ class Conversation:
                     self._waiting += 1
                     if isinstance(outcome, Promised):
                         outcome.then(self._tell)
+                    elif isinstance(outcome, Batch):
+                        self._waiting += BATCH_COST - 1
+                        self._nursery.start_soon(self._answer, outcome, BATCH_COST)
                     else:
-                        self._nursery.start_soon(self._answer, outcome)
-                    if self._waiting >= self._most_waiting:
+                        self._nursery.start_soon(self._answer, outcome, 1)
+                    if self._waiting >= self._most_waiting or outlet.crowded:
                         outlet.uncork()
                         await self._room()
+                        await outlet.drained()
                         corked = outlet.cork()
         finally:
             outlet.uncork()
@@ -73,11 +80,11 @@ class Conversation:
             self._some_answered = trio.Event()
             await self._some_answered.wait()
 
-    async def _answer(self, later: Later) -> None:
-        self._tell(await later())
+    async def _answer(self, later: Later, cost: int) -> None:
+        self._tell(await later(), cost)
 
-    def _tell(self, answer: Answer) -> None:
-        self._waiting -= 1
+    def _tell(self, answer: Answer, cost: int = 1) -> None:
+        self._waiting -= cost
         self._some_answered.set()
         if answer is not None:
             self._outlet.write(self._framing(answer))

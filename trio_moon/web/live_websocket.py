@@ -106,6 +106,8 @@ class _Talk:
                 messages = self._read(data)
                 if messages:
                     await conversation.hear(messages)
+                elif self.outlet.crowded:  # with pongs
+                    await self.outlet.drained()
                 if self._last is not None:
                     self.end(*self._last)
             if self._ended:
