@@ -8,12 +8,17 @@ from typing import NoReturn
 import trio
 
 
-async def next_beat(period: float) -> None:
-    """Sleep until Trio's clock shows the next whole multiple of `period`, in seconds.
+def beat(period: float) -> float:
+    """When Trio's clock will next show a whole multiple of `period`, in seconds.
 
-    So everybody with the same period wakes at the same moment: an idle processor pays most for waking up.
+    Whoever waits for that moment wakes together with the others: an idle processor pays most for waking up.
     """
-    await trio.sleep_until((trio.current_time() // period + 1) * period)
+    return (trio.current_time() // period + 1) * period
+
+
+async def next_beat(period: float) -> None:
+    """Sleep until the next beat."""
+    await trio.sleep_until(beat(period))
 
 
 async def periodic(period: float, work: Callable[[], Awaitable[object]]) -> NoReturn:

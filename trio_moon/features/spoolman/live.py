@@ -15,6 +15,7 @@ from trio_moon.features.spoolman.exchange import HttpPeer, NeverSent
 from trio_moon.features.spoolman.spool import Spool
 from trio_moon.kit.connect import LinkState, Pauses, PeerLost, keep_connected
 from trio_moon.kit.json_codec import NotJson, decode
+from trio_moon.kit.periodic import next_beat
 
 logger = logging.getLogger(__name__)
 
@@ -153,7 +154,7 @@ class LiveLink:
 
 async def _heartbeat(socket: WebSocketConnection) -> None:
     while True:
-        await trio.sleep(PING_EVERY)
+        await next_beat(PING_EVERY)
         with trio.fail_after(PONG_TIMEOUT):
             await socket.ping()
 

@@ -27,6 +27,7 @@ from trio_moon.features.spoolman.settings import SpoolmanSettings
 from trio_moon.features.spoolman.shelf import Shelf
 from trio_moon.features.spoolman.spool import Spool
 from trio_moon.kit.json_codec import Raw
+from trio_moon.kit.periodic import beat
 from trio_moon.kit.topics import Topic
 from trio_moon.model.errors import Conflict, MoonError, NotFound
 from trio_moon.model.events import SpoolmanAlert, SpoolSelected
@@ -323,7 +324,7 @@ class Spoolman:
         """Write down what was measured before anybody can be killed, and see to it that it lasts."""
         sync_at = 0.0
         while True:
-            with trio.move_on_after(min(self.settings.sync_rate, SAVE_EVERY)):
+            with trio.move_on_at(beat(min(self.settings.sync_rate, SAVE_EVERY))):
                 await self._save_now.wait()
             self._save_now = trio.Event()
             durable = trio.current_time() >= sync_at
