@@ -18,8 +18,11 @@ from tests.features.files.test_uploads import ufp
 from tests.features.files.world import World
 from trio_moon.features.files.metadata import values
 from trio_moon.features.files.metadata.excerpt import Excerpt
-from trio_moon.features.files.metadata.pictures import find_pictures, picture_name, with_small
+from trio_moon.features.files.metadata.extract import Metadata, extract_metadata
+from trio_moon.features.files.metadata.pictures import Picture, find_pictures, picture_name, whole_picture, with_small
 from trio_moon.features.files.metadata.slicers import read_slicer
+from trio_moon.features.files.places import Place
+from trio_moon.features.files.roots import Roots
 from trio_moon.model.errors import NotFound
 
 SLICERS = {
@@ -186,6 +189,19 @@ def test_a_small_picture_is_made_of_the_largest_unless_there_is_one() -> None:
     assert with_small(own) == own
 
 
+def test_a_picture_in_the_colours_of_paper_is_made_small_too() -> None:
+    data = io.BytesIO()
+    Image.new("CMYK", (300, 300)).save(data, "JPEG")
+    small, large = with_small([Picture(300, 300, "jpg", data.getvalue(), "-300x300.jpg")])
+    assert ((small.width, small.height), large.data) == ((32, 32), data.getvalue())
+    assert whole_picture(data.getvalue()).ending == "png"
+
+
+def test_a_time_beyond_all_numbers_is_none() -> None:
+    text = f"; Simplify3D(R) Version 4.1.2\n;   Build time: {'9' * 5000} hours 1 minutes\n"
+    assert read_slicer(excerpt(text))[1]["slicer"] == "Simplify3D"
+
+
 @pytest.mark.parametrize(
     "block",
     [
@@ -350,3 +366,21 @@ async def test_half_a_gigabyte_is_read_in_a_moment(world: World) -> None:
     assert found["slicer"] == "PrusaSlicer"
     assert spent < 1.5
     assert longest < 0.5
+
+
+async def test_a_file_that_breaks_its_reader_costs_no_other_file(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def extract(roots: Roots, gcode: Place) -> tuple[Metadata, int]:
+        if gcode.name == "a.gcode":
+            raise KeyError("our own mistake")
+        return extract_metadata(roots, gcode)
+
+    monkeypatch.setattr("trio_moon.features.files.metadata.scanner.extract_metadata", extract)
+    for name in "ab":
+        await world.upload(f"{name}.gcode")
+    with trio.fail_after(10):
+        while not world.told("notify_metadata_update"):
+            await trio.sleep(0.01)
+    assert [told["filename"] for told in world.told("notify_metadata_update")] == ["b.gcode"]
+    assert "gcodes/a.gcode can't be read" in caplog.text

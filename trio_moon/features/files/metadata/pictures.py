@@ -126,6 +126,8 @@ def _opened(data: bytes) -> Image:
 
 def _as_png(image: Image) -> bytes:
     written = io.BytesIO()
+    if image.mode == "CMYK":  # a JPEG may be made for printing on paper; a PNG can't
+        image = image.convert("RGB")
     image.save(written, format="PNG")
     return written.getvalue()
 

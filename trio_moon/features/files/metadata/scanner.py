@@ -194,6 +194,8 @@ class MetadataScanner:
                     await self.get(place)
                 except MoonError as error:
                     logger.info("no metadata of %s: %s", place, error.message)
+                except Exception:  # our own mistake: it would come again with each restart, and cost all other files
+                    logger.exception("the metadata of %s can't be read", place)
                 if self._wanted:  # a whole collection: leave half of the processor to others
                     await trio.sleep(trio.current_time() - began)
 

@@ -9,7 +9,7 @@ from trio_moon.features.files.metadata.excerpt import Excerpt, Said, said
 from trio_moon.features.files.metadata.slicers.reading import Reading, Slicer
 from trio_moon.features.files.metadata.slicers.unknown import HEIGHTS
 
-_SPANS = ((r"(\d+)\shours?", 3600), (r"(\d+)\smin", 60), (r"(\d+)\ssec", 1))
+_SPANS = ((r"(\d{1,9})\shours?", 3600), (r"(\d{1,9})\smin", 60), (r"(\d{1,9})\ssec", 1))
 
 
 def _identify(head: str) -> tuple[str, str] | None:
