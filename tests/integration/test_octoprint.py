@@ -201,6 +201,17 @@ async def test_a_selected_file_is_shown_and_started(house: House) -> None:
     await house.until_text("Printing")
 
 
+async def test_a_print_that_somebody_else_starts_takes_the_place_of_the_selected_file(house: House) -> None:
+    for name in ("selected.gcode", "printed.gcode"):
+        await house.upload(name, ENDLESS)
+    assert await house.status("POST", "/api/files/local/selected.gcode", json={"command": "select"}) == 204
+    await house.ok("POST", "/printer/print/start", json={"filename": "printed.gcode"})
+    await house.until_text("Printing")
+    await house.status("POST", "/api/job", json={"command": "cancel"})
+    await house.until_text("Operational")
+    assert (await house.ok("GET", "/api/job"))["job"]["file"]["name"] == "printed.gcode"
+
+
 # --- files
 
 

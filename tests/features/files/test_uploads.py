@@ -6,6 +6,7 @@ import errno
 import hashlib
 import io
 import os
+import time
 import zipfile
 from collections.abc import Iterator
 from functools import partial
@@ -248,6 +249,23 @@ async def test_a_print_waits_for_a_klipper_that_is_away(world: World) -> None:
         while not world.printer.started:
             await trio.sleep(0.01)
     assert world.printer.started == ['SDCARD_PRINT_FILE FILENAME="x.gcode"']
+
+
+@pytest.mark.parametrize("age", [2000.0, -5.0, 500.0], ids=["too old", "clock set back", "from before the boot"])
+async def test_nothing_starts_by_itself_long_after_it_was_asked_for(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, age: float
+) -> None:
+    caplog.set_level("INFO")
+    await world.upload("x.gcode", CONTENT, print="true")
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + age)
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: 60.0 if age == 500.0 else 90_000.0)
+    world.prints("", "standby")
+    world.printer.events.publish(KlippyReady(1))
+    with trio.fail_after(30):
+        while "is not started" not in caplog.text:
+            await trio.sleep(0.01)
+    assert world.printer.started == []
 
 
 async def test_a_stopped_printer_does_not_start_by_itself_later(world: World) -> None:

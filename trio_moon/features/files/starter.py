@@ -95,7 +95,9 @@ class Starter:
         if waiting is None:
             return
         filename, since = waiting
-        if time.time() - since > WAITS_AT_MOST:
+        # A host without a clock of its own wakes up in the past: what was asked for before that is never started.
+        longest = min(WAITS_AT_MOST, time.clock_gettime(time.CLOCK_BOOTTIME))
+        if not 0 <= time.time() - since <= longest:
             logger.info("%s waited too long for Klipper and is not started", filename)
         elif is_idle(self._printer.mirror):
             await self._try(filename)

@@ -61,6 +61,8 @@ class OctoPrint:
 
     def _note_job_news(self, changes: StatusView, eventtime: float) -> None:
         if "state" in changes.get("print_stats", ()):
+            if self.state.at_work:
+                self.selected = None  # whoever started the print has chosen another file
             self._job_news.set()
             self._job_news = trio.Event()
 
