@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -141,3 +143,15 @@ async def test_no_process_outlives_its_renderer() -> None:
         assert len(children() - before) == 1
         nursery.cancel_scope.cancel()
     assert children() == before
+
+
+async def test_a_process_that_was_killed_while_idle_costs_no_message(renderer: Renderer) -> None:
+    template = Template("{% for a in x %}{a}{% endfor %}")
+    before = children()
+    assert await renderer.render(template, {"x": [1, 2]}) == "12"
+    [worker] = children() - before
+    os.kill(int(worker), signal.SIGKILL)  # the kernel does that when memory runs out
+    with trio.fail_after(10):
+        while Path(f"/proc/{worker}/stat").read_text().split()[2] != "Z":
+            await trio.sleep(0.01)
+    assert await renderer.render(template, {"x": [3, 4]}) == "34"

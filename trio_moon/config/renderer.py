@@ -70,7 +70,7 @@ class Renderer:
             with trio.move_on_after(PATIENCE):
                 await self._returned.wait()
         async with self._places:
-            worker = self._idle.pop() if self._idle else await _Worker.start()
+            worker = await self._living_worker()
             try:
                 answer = await worker.ask(request, self._budget)
             except BaseException:
@@ -80,6 +80,14 @@ class Renderer:
         if "text" not in answer:
             raise TemplateFailed(answer["failed"])
         return answer["text"]
+
+    async def _living_worker(self) -> _Worker:
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.alive:
+                return worker
+            await worker.end()
+        return await _Worker.start()
 
     def _give_back(self, worker: _Worker) -> None:
         self._idle.append(worker)
@@ -126,6 +134,11 @@ class _Worker:
             await worker.end()
             raise
         return worker
+
+    @property
+    def alive(self) -> bool:
+        """Whether nobody has killed it meanwhile."""
+        return self._process.poll() is None
 
     async def ask(self, request: bytes, budget: float) -> dict[str, str]:
         """Its answer; TemplateFailed if it dies or overruns, and then it is of no further use."""

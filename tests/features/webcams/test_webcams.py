@@ -170,3 +170,13 @@ async def test_a_camera_is_tested_by_fetching_its_snapshot(cameras: Cameras, nur
     }
     await ask(table, "server.webcams.post_item", name="blind", stream_url="/s")
     assert (await ask(table, "server.webcams.test", name="blind"))["snapshot_reachable"] is False
+
+
+async def test_an_address_that_is_none_is_not_reachable(cameras: Cameras) -> None:
+    table = await cameras.open("[webcam bed]\nstream_url: http://[x\nsnapshot_url: http://[x/snap\n")
+    assert await ask(table, "server.webcams.test", name="bed") == {
+        "name": "bed",
+        "snapshot_reachable": False,
+        "snapshot_url": "http://[x/snap",
+        "stream_url": "http://[x",
+    }

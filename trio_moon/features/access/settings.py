@@ -44,7 +44,9 @@ class AccessSettings(Struct, frozen=True):
             cors_domains=read.listed("cors_domains", (), parse_site_pattern),
             force_logins=read.safely(lambda: section.boolean("force_logins", False), True),
             enable_api_key=read.safely(lambda: section.boolean("enable_api_key", True), False),
-            login_timeout_days=read.safely(lambda: section.number("login_timeout", 90.0, above=0), 90.0),
+            login_timeout_days=read.safely(
+                lambda: section.number("login_timeout", 90.0, above=0, maximum=36_500), 90.0
+            ),
             max_login_attempts=read.safely(lambda: section.integer("max_login_attempts", None, minimum=1), None),
             default_source=read.safely(lambda: section.choice("default_source", SOURCES, "moonraker"), "moonraker"),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Protocol
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import msgspec
 import trio
@@ -110,17 +110,17 @@ class Webcams:
     def snapshot_url(self, name: str) -> str | None:
         """Where the picture of the camera of this name is fetched; NotFound for unknown names."""
         webcam = self.find(None, name)
-        return urljoin(LOCAL_SITE, webcam.snapshot_url) if webcam.snapshot_url else None
+        return _absolute(webcam.snapshot_url) if webcam.snapshot_url else None
 
     async def test(self, uid: str | None, name: str | None) -> dict[str, object]:
         """Where the camera's addresses lead, and whether its snapshot can be fetched."""
         webcam = self.find(uid, name)
-        snapshot_url = urljoin(LOCAL_SITE, webcam.snapshot_url) if webcam.snapshot_url else ""
+        snapshot_url = _absolute(webcam.snapshot_url) if webcam.snapshot_url else ""
         return {
             "name": webcam.name,
             "snapshot_reachable": await _is_reachable(snapshot_url),
             "snapshot_url": snapshot_url,
-            "stream_url": urljoin(LOCAL_SITE, webcam.stream_url),
+            "stream_url": _absolute(webcam.stream_url),
         }
 
 
@@ -129,8 +129,16 @@ def _check_is_ours_to_change(webcam: Webcam) -> None:
         raise BadParams(f"Webcam '{webcam.name}' stands in the configuration: change it there")
 
 
+def _absolute(url: str) -> str:
+    """The address as the host itself would call it; what is no address stays as it is."""
+    try:
+        return urljoin(LOCAL_SITE, url)
+    except ValueError:
+        return url
+
+
 async def _is_reachable(url: str) -> bool:
-    if urlsplit(url).scheme not in ("http", "https"):
+    if not url.lower().startswith(("http://", "https://")):
         return False
     import httpx  # asked for once in a while: don't load it at the start
 
