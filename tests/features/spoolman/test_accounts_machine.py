@@ -6,9 +6,8 @@ late, or not at all, other writers, and a service that is killed between any two
 
 from __future__ import annotations
 
-import itertools
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import trio
@@ -17,16 +16,20 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from tests.features.spoolman.quiet_klipper import EXTRUDERS, PrintingKlipper
 from trio_moon.features.spoolman.client import Applied, Away, Missing, Refused, Unknown
 from trio_moon.features.spoolman.evidence import Witness
 from trio_moon.features.spoolman.journal import SCHEMA, Journal
-from trio_moon.features.spoolman.ledger import Ledger, Moment, Move, Session
+from trio_moon.features.spoolman.ledger import Ledger, Tools
+from trio_moon.features.spoolman.lives import FAREWELL
+from trio_moon.features.spoolman.motion import FilamentMeter
 from trio_moon.features.spoolman.reporter import Reporter
 from trio_moon.features.spoolman.spool import Spool
+from trio_moon.model.events import ConsoleLine
 from trio_moon.store.schema import migrate
 
 T = TypeVar("T")
-EXTRUDERS = ("extruder", "extruder1")
+Step = float | Callable[[], Any]
 SPOOLS = (1, 2, 3)
 FAULTS = (
     "none",
@@ -81,6 +84,7 @@ class FaultySpoolman:
 
     def __init__(self) -> None:
         self.used = dict.fromkeys(SPOOLS, 0.0)
+        self.charged = 0.0
         self.late: list[tuple[int, float]] = []
         self.fault = "none"
         self.away = False
@@ -88,9 +92,15 @@ class FaultySpoolman:
         self.tell: Callable[[int, float], None] = lambda spool_id, used_mm: None
 
     def apply(self, spool_id: int, used_mm: float) -> None:
+        """Count a report of ours."""
         if spool_id not in self.deleted:
-            self.used[spool_id] += used_mm
-            self.tell(spool_id, self.used[spool_id])
+            self.charged += used_mm
+            self.change(spool_id, used_mm)
+
+    def change(self, spool_id: int, used_mm: float) -> None:
+        """Count whoever's usage."""
+        self.used[spool_id] += used_mm
+        self.tell(spool_id, self.used[spool_id])
 
     def arrive(self) -> None:
         """What was held up somewhere reaches Spoolman."""
@@ -138,11 +148,14 @@ class FaultySpoolman:
 class Service:
     """What one process holds in memory."""
 
-    def __init__(self, disk: Disk, spoolman: FaultySpoolman) -> None:
+    def __init__(self, disk: Disk, spoolman: FaultySpoolman, klipper: PrintingKlipper) -> None:
         self.ledger = Ledger()
         self.witness = Witness(self.ledger)
         self.journal = Journal(disk)
-        self.gone: list[int] = []
+        self.save_soon = trio.Event()
+        self.meter = FilamentMeter(
+            klipper, self.ledger, None, source="auto", on_extruder=lambda: None, save_soon=self._save_soon
+        )
         self.reporter = Reporter(
             self.ledger,
             self.witness,
@@ -153,22 +166,28 @@ class Service:
             on_gone=self._gone,
         )
 
+    def _save_soon(self) -> None:
+        self.save_soon.set()
+
+    async def save(self) -> None:
+        """As soon as it may."""
+        if self.save_soon.is_set():
+            self.save_soon = trio.Event()
+            await self.journal.commit(self.ledger, durable=False)
+
     async def _gone(self, spool_id: int, reason: str) -> None:
         self.ledger.orphan(spool_id)
-        tools = self.ledger.state.tools
-        self.ledger.set_tools({t: None if s == spool_id else s for t, s in tools.items()}, None)
+        tools = {t: None if s == spool_id else s for t, s in self.ledger.state.tools.items()}
+        self.ledger.set_tools(tools, await self.meter.moment())
 
 
 class Accounts(RuleBasedStateMachine):
-    """Drives the real ledger, journal, witness and reporter."""
+    """Drives the real meter, ledger, journal, witness and reporter."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.disk, self.spoolman = Disk(), FaultySpoolman()
-        self.sessions = itertools.count(1)
-        self.total = 0.0
-        self.foreign = dict.fromkeys(SPOOLS, 0.0)
-        self._restart_klipper()
+        self.clock = trio.testing.MockClock(autojump_threshold=0)
+        self.disk, self.spoolman, self.klipper = Disk(), FaultySpoolman(), PrintingKlipper()
         self._start()
 
     # --- the world
@@ -176,7 +195,7 @@ class Accounts(RuleBasedStateMachine):
     def _run(self, work: Callable[..., Any], *args: Any) -> None:
         """Let the service work; a kill ends it and starts the next."""
         try:
-            trio.run(work, *args, clock=trio.testing.MockClock(autojump_threshold=0))
+            trio.run(work, *args, clock=self.clock)
         except BaseException as error:
             if not _is_kill(error):
                 raise
@@ -184,88 +203,164 @@ class Accounts(RuleBasedStateMachine):
             self._start()
 
     def _start(self) -> None:
-        self.service = Service(self.disk, self.spoolman)
-        trio.run(self._load)
+        stopped = self.klipper.state == "shutdown"
+        self.klipper.meet_another()
+        self.service = Service(self.disk, self.spoolman, self.klipper)
+        self._run(self._load)
         self._connect_websocket()
+        self._measure(lambda: self.klipper.come_back("shutdown" if stopped else "ready"))
 
     async def _load(self) -> None:
         self.service.ledger.state = await self.service.journal.load()
-        self._meet_klipper()
 
-    def _meet_klipper(self) -> None:
-        ledger = self.service.ledger
-        if ledger.state.session != self.session:
-            ledger.begin_session(self.session, complete=True)
-        ledger.observe(self.active, self.position[self.active])
-        ledger.pass_time(self.print_time)
+    def _measure(self, *steps: Step) -> None:
+        """Let the meter live while these things happen, or so many seconds pass."""
+        self._run(self._live, steps)
+
+    async def _live(self, steps: Sequence[Step]) -> None:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.service.meter.run)
+            await trio.testing.wait_all_tasks_blocked()
+            for step in steps:
+                if isinstance(step, (int, float)):
+                    await trio.sleep(step)
+                elif (waiting := step()) is not None:
+                    await waiting
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+        await self.service.save()
 
     def _connect_websocket(self) -> None:
         witness = self.service.witness
         self.spoolman.tell = lambda spool_id, used_mm: witness.told(spool_id, used_mm, 0.0)
         witness.news_begin()
 
-    def _restart_klipper(self) -> None:
-        self.session = Session(next(self.sessions))
-        self.position = dict.fromkeys(EXTRUDERS, 0.0)
-        self.highest = dict.fromkeys(EXTRUDERS, 0.0)
-        self.active = "extruder"
-        self.print_time = 0.0
-        self.untold: dict[str, list[Move]] = {name: [] for name in EXTRUDERS}
+    def _catch_up(self) -> None:
+        """Each extruder goes on a little, and all of its way is told."""
+        active = self.klipper.extruder
+        for name in EXTRUDERS:
+            self.klipper.extruder = name
+            self.klipper.plan(0.5)
+        self.klipper.finish()
+        self.klipper.tell_steps(*EXTRUDERS)
+        self.change_tool(active)
+        self.klipper.refresh_live_position()
 
-    def _tell_moves(self) -> None:
-        for name, moves in self.untold.items():
-            self.service.ledger.move(name, moves)
-            moves.clear()
-
-    # --- rules
+    # --- the printer
 
     @initialize(spool=st.sampled_from(SPOOLS))
     def first_spool(self, spool: int) -> None:
-        self.service.ledger.set_tools({0: spool}, None)
-        self._run(self.service.journal.commit, self.service.ledger)
+        self.change_spool(0, spool)
 
     @rule(mm=st.floats(0.001, 60), retract=st.floats(0, 8))
     def extrude(self, mm: float, retract: float) -> None:
-        for step in (mm, -retract, retract):
-            start = self.position[self.active]
-            self.position[self.active] = end = start + step
-            self.untold[self.active].append(Move(self.print_time, start, end))
-            self.print_time += 1.0
-            if end > self.highest[self.active]:
-                self.total += end - self.highest[self.active]
-                self.highest[self.active] = end
+        self.klipper.plan(mm, -retract, retract)
+
+    @rule(seconds=st.floats(0, 5), fresh=st.booleans())
+    def time_passes(self, seconds: float, fresh: bool) -> None:
+        self.klipper.pass_time(seconds)
+        if fresh:
+            self.klipper.refresh_live_position()
+        self._measure(seconds)
 
     @rule()
     def moves_are_told(self) -> None:
-        self._tell_moves()
-
-    @rule()
-    def moves_are_lost_with_the_connection(self) -> None:
-        for moves in self.untold.values():
-            moves.clear()
-        self._meet_klipper()
+        self.klipper.tell_steps(*EXTRUDERS)
+        self._run(self.service.save)
 
     @rule(name=st.sampled_from(EXTRUDERS))
     def change_tool(self, name: str) -> None:
-        self.active = name
+        self.klipper.extruder = name
+        self.klipper.tell_status()
+
+    @rule(
+        lost=st.booleans(),
+        name=st.sampled_from(EXTRUDERS),
+        mm=st.floats(0, 20),
+        seconds=st.floats(0, 4),
+        fresh=st.booleans(),
+    )
+    def the_connection_is_cut(self, lost: bool, name: str, mm: float, seconds: float, fresh: bool) -> None:
+        """Without `fresh` Klipper shows the live position that it computed before."""
+        if lost:
+            self.klipper.lose_steps()
+        self._measure(
+            self.klipper.lose,
+            lambda: self.klipper.go_on(name, mm, seconds),
+            self.klipper.refresh_live_position if fresh else 0,
+            self.klipper.come_back,
+            seconds,
+        )
+
+    @rule(how=st.sampled_from(["farewell", "seen to start", "another process"]), cuts=st.integers(0, 2))
+    def klipper_begins_anew(self, how: str, cuts: int) -> None:
+        self._catch_up()
+        farewell = ConsoleLine(FAREWELL, 0.0, "response")
+        self._measure(
+            lambda: self.klipper.console.publish(farewell) if how == "farewell" else None,
+            trio.testing.wait_all_tasks_blocked,
+            self.klipper.lose,
+            lambda: self.klipper.begin_anew(another_process=how == "another process"),
+            lambda: self.klipper.come_back("startup" if how == "seen to start" else "ready"),
+        )
+        for _ in range(cuts):
+            self.the_connection_is_cut(lost=False, name=EXTRUDERS[0], mm=1.0, seconds=1.0, fresh=True)
+
+    @rule(mm=st.floats(0.1, 20), done=st.integers(0, 3), how=st.sampled_from(["watched", "cut", "killed"]))
+    def emergency_stop(self, mm: float, done: int, how: str) -> None:
+        """What is planned never happens; the only way on is a restart."""
+        self._catch_up()
+        self.klipper.plan(mm, -mm / 2, mm)
+        self.klipper.pass_time(done)
+        self.klipper.tell_steps(*EXTRUDERS)
+        self._measure(2.5, self.klipper.stop, 3)
+        if how == "killed":
+            self._start()
+        if how == "cut":
+            self._measure(self.klipper.lose, lambda: self.klipper.come_back("shutdown"))
+        self._measure(3)
+        self._measure(
+            self.klipper.lose,
+            lambda: self.klipper.begin_anew(another_process=False),
+            lambda: self.klipper.come_back("startup"),
+        )
+
+    # --- the spools
 
     @rule(tool=st.sampled_from([0, 1]), spool=st.sampled_from([None, *SPOOLS]))
     def change_spool(self, tool: int, spool: int | None) -> None:
         tools = self.service.ledger.state.tools
         if spool in self.spoolman.deleted or spool in [s for t, s in tools.items() if t != tool and s is not None]:
             return
-        moment = Moment(self.print_time, self.active, self.position[self.active])
-        self.service.ledger.set_tools({**tools, tool: spool}, moment)
-        self._run(self.service.journal.commit, self.service.ledger)
+        self._run(self._set_tools, {**tools, tool: spool})
 
-    @rule()
-    def klipper_begins_anew(self) -> None:
-        for name in EXTRUDERS:  # what it has told by then is known; the moves of one batch are not the subject here
-            self.service.ledger.observe(name, self.position[name])
-        self._tell_moves()
-        self._restart_klipper()
-        self._meet_klipper()
-        self._run(self.service.journal.commit, self.service.ledger)
+    async def _set_tools(self, tools: Tools) -> None:
+        self.service.ledger.set_tools(tools, await self.service.meter.moment())
+        await self.service.journal.commit(self.service.ledger)
+
+    @rule(begins=st.booleans())
+    def a_job_begins_or_ends(self, begins: bool) -> None:
+        self._run(self._set_job, begins)
+
+    async def _set_job(self, begins: bool) -> None:
+        if begins:
+            job = await self.service.journal.open_job("a.gcode", 0.0)
+            self.service.ledger.set_job(job, None)
+        else:
+            self.service.ledger.set_job(None, await self.service.meter.moment())
+
+    @rule(spool=st.sampled_from(SPOOLS))
+    def spool_is_deleted(self, spool: int) -> None:
+        if not self.spoolman.late and len(self.spoolman.deleted) < 2 and not self.service.ledger.watched(spool):
+            self.spoolman.deleted.add(spool)
+
+    @rule(spool=st.sampled_from(SPOOLS))
+    def a_new_spool_gets_the_number_of_a_deleted_one(self, spool: int) -> None:
+        if spool in self.spoolman.deleted:
+            self.spoolman.deleted.remove(spool)
+            self.spoolman.used[spool] = 0.0
+
+    # --- the reports
 
     @rule(fault=st.sampled_from(FAULTS))
     def report(self, fault: str) -> None:
@@ -282,8 +377,10 @@ class Accounts(RuleBasedStateMachine):
         self._run(self.service.journal.commit, self.service.ledger)
         self.disk.kill_in = None
 
-    @rule()
-    def kill(self) -> None:
+    @rule(lost=st.booleans())
+    def kill(self, lost: bool) -> None:
+        if lost:
+            self.klipper.lose_steps()
         self._start()
 
     @rule()
@@ -298,36 +395,27 @@ class Accounts(RuleBasedStateMachine):
         if self.service.ledger.watched(spool):  # who has just started reads first: nobody could tell these apart
             self._run(self.service.reporter.report_all)
         if spool not in self.spoolman.deleted:
-            self.foreign[spool] += mm
-            self.spoolman.apply(spool, mm)
+            self.spoolman.change(spool, mm)
             self._run(self.service.journal.commit, self.service.ledger)
 
     @rule(away=st.booleans())
     def spoolman_goes_or_returns(self, away: bool) -> None:
         self.spoolman.away = away
 
-    @rule(spool=st.sampled_from(SPOOLS))
-    def spool_is_deleted(self, spool: int) -> None:
-        if not self.spoolman.late and len(self.spoolman.deleted) < 2 and not self.service.ledger.watched(spool):
-            self.spoolman.deleted.add(spool)
-
     # --- the promise
 
     @rule()
     def everything_settles(self) -> None:
         self.spoolman.away = False
-        self._tell_moves()
-        for name in EXTRUDERS:
-            self.service.ledger.observe(name, self.position[name])
+        self._catch_up()
         self.spoolman.arrive()
         for _ in range(12):
             self._run(self._report_later)
         state = self.service.ledger.state
         left = {spool_id: mm for spool_id, mm in state.pending.items() if abs(mm) > 1e-6}
         assert not left, left
-        charged = sum(self.spoolman.used.values()) - sum(self.foreign.values())
-        places = charged + sum(state.orphaned.values()) + state.unassigned
-        assert abs(places - self.total) < 1e-4, (charged, state, self.total)
+        places = self.spoolman.charged + sum(state.orphaned.values()) + state.unassigned
+        assert abs(places - self.klipper.extruded_mm) < 1e-4, (self.spoolman.charged, state, self.klipper.extruded_mm)
 
     async def _report_later(self) -> None:
         await trio.sleep(2)  # longer than "busy" asks us to wait; each run has a clock of its own

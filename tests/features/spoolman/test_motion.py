@@ -3,114 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import trio
 
+from tests.features.spoolman.quiet_klipper import EXTRUDERS, QuietKlipper
 from trio_moon.features.spoolman.ledger import Ledger
 from trio_moon.features.spoolman.lives import FAREWELL
 from trio_moon.features.spoolman.motion import FilamentMeter
-from trio_moon.kit.status_box import Status
-from trio_moon.kit.topics import Topic
-from trio_moon.model.errors import KlippyAway, KlippyRefused
-from trio_moon.model.events import ConsoleLine, KlippyConnected, KlippyEvent, KlippyLost, KlippyReady, KlippyShutdown
-from trio_moon.printer.mirror import PrinterMirror
-
-EXTRUDERS = ("extruder", "extruder1")
-Listener = Callable[[dict[str, object]], None]
-
-
-class QuietKlipper:
-    """A Klipper with two extruders that has no life of its own."""
-
-    def __init__(self) -> None:
-        self.mirror = PrinterMirror()
-        self.events: Topic[KlippyEvent] = Topic()
-        self.console: Topic[ConsoleLine] = Topic()
-        self.state = "disconnected"
-        self.info: dict[str, object] = {}
-        self.commanded = dict.fromkeys(EXTRUDERS, 0.0)
-        self.extruder = "extruder"
-        self.print_time: Any = 0.0
-        self.clock = 0.0
-        """What it says as `estimated_print_time`."""
-        self.live_mm = 0.0
-        self.tells_moves = True
-        self.answers = True
-        self.asked: list[str] = []
-        self._listeners: dict[str, Listener] = {}
-
-    def need(self, objects: dict[str, frozenset[str] | None]) -> None:
-        assert "estimated_print_time" not in (objects["toolhead"] or ()), "it changes with each update"
-
-    def listen(self, method: str, listener: Listener) -> None:
-        self._listeners[method] = listener
-
-    async def ask(self, method: str, params: object = None, *, deadline: float | None = None) -> dict[str, object]:
-        assert isinstance(params, dict)
-        await self._answer()
-        if not self.tells_moves:
-            raise KlippyRefused(f"webhooks: No registered callback for path '{method}'")
-        self.asked.append(params["name"])
-        return {}
-
-    async def query(self, objects: Mapping[str, list[str] | None]) -> tuple[Status, float]:
-        await self._answer()
-        live: list[object] = [0.0, 0.0, 0.0, self.live_mm]
-        return {
-            "toolhead": {**self._toolhead(), "estimated_print_time": self.clock},
-            "motion_report": {"live_position": live},
-            "webhooks": {"state": self.state},
-        }, 0.0
-
-    async def _answer(self) -> None:
-        await trio.lowlevel.checkpoint()
-        if self.state == "disconnected":
-            raise KlippyAway("Klipper is not connected")
-        if not self.answers:
-            await trio.sleep_forever()
-
-    def _toolhead(self) -> dict[str, object]:
-        position = [0.0, 0.0, 0.0, self.commanded[self.extruder]]
-        return {"extruder": self.extruder, "position": position, "print_time": self.print_time, "extra_axes": None}
-
-    # --- what a test lets it do
-
-    async def connect(self, state: str = "ready", process_id: int = 1) -> None:
-        """It is there, and told how it stands."""
-        self.info = {"process_id": process_id}
-        self.events.publish(KlippyConnected(process_id, state))
-        self.state = "shutdown" if state == "shutdown" else "ready"
-        self.mirror.merge({"toolhead": self._toolhead(), "motion_report": {"trapq": ["toolhead", *EXTRUDERS]}}, 0.0)
-        self.events.publish(KlippyShutdown("") if state == "shutdown" else KlippyReady(process_id))
-        await trio.testing.wait_all_tasks_blocked()
-
-    async def lose(self) -> None:
-        """The connection ends."""
-        self.state = "disconnected"
-        self.mirror.clear()
-        self.events.publish(KlippyLost("cut"))
-        await trio.testing.wait_all_tasks_blocked()
-
-    def command(self, mm: float, extruder: str = "extruder", seconds: float = 1.0) -> None:
-        """Plan a move, without telling anybody."""
-        self.extruder = extruder
-        self.commanded[extruder] += mm
-        self.print_time += seconds
-
-    def tell_status(self) -> None:
-        """The update that comes four times a second."""
-        self.mirror.merge({"toolhead": self._toolhead()}, 0.0)
-
-    def tell_move(self, start: float, end: float, extruder: str = "extruder", time: float = 0.0) -> None:
-        """A batch with one executed move."""
-        self.tell_rows(extruder, [time, 1.0, end - start, 0.0, [start, 0.0, 0.0], [1.0, 0.04, 0.0]])
-
-    def tell_rows(self, extruder: str, *rows: object) -> None:
-        self._listeners[f"spoolman_moves_{extruder}"]({"data": list(rows)})
+from trio_moon.model.events import ConsoleLine, KlippyShutdown
 
 
 class Bench:
