@@ -225,6 +225,24 @@ async def test_the_next_process_goes_on_from_the_books(autojump_clock: trio.test
     assert again.measured() == (30, 0)
 
 
+async def test_a_klipper_that_began_anew_while_nobody_followed_is_another(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The room was restarted after some error of its own: events of that time are nobody's."""
+    bench = Bench()
+    async with measuring(bench):
+        bench.klipper.tell_move(0, 10)
+    await bench.klipper.lose()
+    bench.klipper.command(4)
+    bench.klipper.live_mm = 4
+    await bench.klipper.connect(process_id=2)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(bench.meter.run)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert bench.measured() == (14, 0)
+
+
 async def test_at_the_first_meeting_what_was_extruded_before_is_not_ours(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

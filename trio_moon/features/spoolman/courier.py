@@ -23,10 +23,11 @@ from trio_moon.model.errors import MoonError
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 1.5
-"""Seconds after which a report without an answer is doubted, and Spoolman's books are looked at beside it."""
-LONGEST_PATIENCE = 6.0
-"""The same for a Spoolman that was seen to count reports later than that."""
+PATIENCES = (1.5, 3.0, 6.0)
+"""Seconds after which a report without an answer is doubted, and Spoolman's books are looked at beside it.
+
+The longer ones are for a Spoolman that was seen to count reports later than that, once and more often.
+"""
 ASK_AGAIN_EVERY = 1.5
 SECOND_LOOK_AFTER = 0.5
 NEWS_TIMEOUT = 2.0
@@ -147,7 +148,7 @@ class Courier:
         """The report's outcome; when Spoolman's books were faster than its answer, what they showed instead."""
         outcome: Outcome | None = None
         finding: Finding | None = None
-        patience = min(PATIENCE * 2**self._witness.late, LONGEST_PATIENCE)
+        patience = PATIENCES[min(self._witness.late, len(PATIENCES) - 1)]
 
         async def send() -> None:
             nonlocal outcome

@@ -60,11 +60,14 @@ class SpoolMacro:
         """A Klipper that has just become ready knows nothing."""
         while True:
             with self._printer.events.subscribe() as events:
-                self._changed.set()
+                self._forget()
                 async for event in events:
                     if isinstance(event, KlippyReady):
-                        self._told, self._declared = {}, None
-                        self._changed.set()
+                        self._forget()
+
+    def _forget(self) -> None:
+        self._told, self._declared = {}, None
+        self._changed.set()
 
     async def _tell_changes(self) -> None:
         while True:

@@ -119,7 +119,7 @@ class FilamentMeter:
             with self._printer.events.subscribe() as news:
                 task_status.started()
                 task_status = trio.TASK_STATUS_IGNORED
-                self._source_open = False
+                self._measuring = self._source_open = False  # whatever happened while nobody listened
                 self._begin_measuring()
                 with suppress(trio.EndOfChannel):
                     while True:

@@ -281,7 +281,10 @@ class Spoolman:
         if self.ledger.open_intent(spool_id) is not None:
             return  # the report's outcome comes first, and tells the same
         if spool_id in self.tools.values() or spool_id in self.ledger.state.pending:
-            await self._spool_is_gone(spool_id, reason)
+            try:
+                await self._spool_is_gone(spool_id, reason)
+            except MoonError as error:  # the disk is full; what was decided holds in memory
+                logger.debug("not saved: %s", error)
 
     def _in_use(self) -> tuple[int, int | None, Spool | None]:
         spool_id = self.active_spool
