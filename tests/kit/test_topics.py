@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import trio
+import trio.testing
 
 from trio_moon.kit.topics import Topic
 
@@ -37,3 +38,15 @@ async def test_who_left_hears_nothing_more_and_disturbs_nobody() -> None:
     topic.publish(1)
     with pytest.raises(trio.ClosedResourceError):
         receive.receive_nowait()
+
+
+async def test_who_follows_hears_what_comes_after_a_flood(nursery: trio.Nursery) -> None:
+    topic: Topic[int] = Topic(buffer=2)
+    heard: list[int] = []
+    await nursery.start(topic.follow, heard.append)
+    for number in range(9):  # without a pause
+        topic.publish(number)
+    await trio.testing.wait_all_tasks_blocked()
+    topic.publish(99)
+    await trio.testing.wait_all_tasks_blocked()
+    assert heard == [0, 1, 2, 99]

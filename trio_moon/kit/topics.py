@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 import trio
 
@@ -45,3 +45,14 @@ class Topic(Generic[T]):
                 yield receive
         finally:
             self._subscribers.discard(send)
+
+    async def follow(
+        self, react: Callable[[T], object], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> NoReturn:
+        """Call `react` with every item from `started()` on; what was too much at once is lost, what follows isn't."""
+        while True:
+            with self.subscribe() as items:
+                task_status.started()
+                task_status = trio.TASK_STATUS_IGNORED
+                async for item in items:
+                    react(item)

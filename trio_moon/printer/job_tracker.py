@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Iterable, Mapping
+from typing import NoReturn
 
 import trio
 
@@ -43,12 +44,9 @@ class JobTracker:
     def vitals(self) -> Mapping[str, object]:
         return {"job_open": self.job_open}
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Watch Klipper come, fail and go, until cancelled."""
-        with self._printer.events.subscribe() as news:
-            task_status.started()
-            async for event in news:
-                self._on_klippy(event)
+        await self._printer.events.follow(self._on_klippy, task_status=task_status)
 
     def _on_klippy(self, event: KlippyEvent) -> None:
         match event:

@@ -53,6 +53,7 @@ class Notifiers:
         self._jobs = jobs
         self._undelivered = undelivered
         self._alerts = alerts
+        self._spoolman_lost = False
         self._tested_at: dict[str, float] = {}
         self._milestones = {
             notifier.name: Milestones(s.progress_steps, s.layers, "first_layer" in s.events)
@@ -68,10 +69,10 @@ class Notifiers:
         """Pass on what happens until cancelled."""
         await self._undelivered.forget_others(self._notifiers)
         async with trio.open_nursery() as nursery:
-            await nursery.start(self._follow_jobs)
-            await nursery.start(self._follow_klippy)
+            await nursery.start(self._jobs.events.follow, self._on_job)
+            await nursery.start(self._printer.events.follow, self._on_klippy)
             for topic in self._alerts:
-                await nursery.start(self._follow_alerts, topic)
+                await nursery.start(topic.follow, self._on_alert)
             task_status.started()
             await trio.sleep(WARM_UP_AFTER)
             for notifier in self._notifiers.values():
@@ -79,28 +80,19 @@ class Notifiers:
 
     # --- what happens
 
-    async def _follow_jobs(self, *, task_status: trio.TaskStatus[None]) -> None:
-        with self._jobs.events.subscribe() as events:
-            task_status.started()
-            async for event in events:
-                self._tell(_news_of_job(event))
+    def _on_job(self, event: JobEvent) -> None:
+        self._tell(_news_of_job(event))
 
-    async def _follow_klippy(self, *, task_status: trio.TaskStatus[None]) -> None:
-        with self._printer.events.subscribe() as events:
-            task_status.started()
-            async for event in events:
-                told = _news_of_klippy(event)
-                if told is not None:
-                    self._tell(self._with_stats(*told))
+    def _on_klippy(self, event: KlippyEvent) -> None:
+        told = _news_of_klippy(event)
+        if told is not None:
+            self._tell(self._with_stats(*told))
 
-    async def _follow_alerts(self, topic: Topic[SpoolmanAlert], *, task_status: trio.TaskStatus[None]) -> None:
-        with topic.subscribe() as alerts:
-            task_status.started()
-            lost = False
-            async for alert in alerts:
-                if alert.name != "spoolman_back" or lost:  # its first connection is no return
-                    self._tell(self._with_stats(alert.name, alert.message))
-                lost = alert.name == "spoolman_lost" or (lost and alert.name != "spoolman_back")
+    def _on_alert(self, alert: SpoolmanAlert) -> None:
+        if alert.name != "spoolman_back" or self._spoolman_lost:  # its first connection is no return
+            self._tell(self._with_stats(alert.name, alert.message))
+        if alert.name in ("spoolman_lost", "spoolman_back"):
+            self._spoolman_lost = alert.name == "spoolman_lost"
 
     def _on_remote_call(self, params: Mapping[str, object]) -> None:
         """A macro called `notify`. Inside Klipper's reader."""

@@ -4,35 +4,24 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 import trio
 
+from trio_moon.kit.topics import Topic
 from trio_moon.model.events import ConsoleLine
-
-
-class Console(Protocol):
-    """Where console lines come from: `Printer.console`."""
-
-    def subscribe(self) -> AbstractContextManager[trio.MemoryReceiveChannel[ConsoleLine]]: ...
 
 
 class ConsoleStore:
     """A service that keeps the newest `size` lines."""
 
-    def __init__(self, console: Console, size: int) -> None:
+    def __init__(self, console: Topic[ConsoleLine], size: int) -> None:
         self._console = console
         self._lines: deque[ConsoleLine] = deque(maxlen=size)
 
     async def run(self, *, task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Listen for ever. Lines that come faster than we read are lost, and only those."""
-        while True:
-            with self._console.subscribe() as lines:
-                task_status.started()
-                task_status = trio.TASK_STATUS_IGNORED
-                async for line in lines:
-                    self._lines.append(line)
+        await self._console.follow(self._lines.append, task_status=task_status)
 
     def vitals(self) -> Mapping[str, object]:
         return {"lines": len(self._lines)}

@@ -40,7 +40,7 @@ _BELOW = "(path = ? OR substr(path, 1, length(?) + 1) = ? || '/')"
 
 
 class MetadataCache:
-    """The table of what was found in files."""
+    """The table of what was found in files. After a power cut some of it may have to be found again."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -74,7 +74,7 @@ class MetadataCache:
             )
             return _kept(connection.execute(f"SELECT {_COLUMNS} FROM file_metadata WHERE path = ?", (path,)).fetchone())
 
-        return await self._database.write(write)
+        return await self._database.write(write, durable=False)
 
     async def move(self, source: str, dest: str) -> None:
         """A file or folder has another name; what is known goes along, over what was known there.
