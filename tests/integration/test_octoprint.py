@@ -236,6 +236,16 @@ async def test_files_and_folders_are_listed_with_what_is_known(house: House) -> 
     assert await house.status("GET", "/api/files/local/../config/moonraker.conf") in (400, 404)
 
 
+async def test_links_that_lead_back_do_not_make_a_list_endless(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trio_moon.features.octoprint.files.MOST_FOLDERS", 50)
+    for name in ("here", "there"):
+        (house.gcodes / name).symlink_to(".")
+    (house.gcodes / "a.gcode").write_bytes(QUICK)
+    with trio.fail_after(20):
+        listed = await house.ok("GET", "/api/files?recursive=true")
+    assert [entry["name"] for entry in listed["files"]] == ["here", "there", "a.gcode"]
+
+
 async def test_files_are_copied_moved_and_deleted(house: House) -> None:
     await house.upload("a.gcode", QUICK)
     for make in ({"json": {"foldername": "new"}}, {"files": {"foldername": (None, b"other")}}):

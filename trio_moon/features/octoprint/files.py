@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from urllib.parse import quote
 
 from trio_moon.features.octoprint.about import NOTHING
@@ -16,6 +17,8 @@ from trio_moon.rpc.replies import Incoming, Reply
 
 PRINTABLE = (".gcode", ".g", ".gco", ".nc")
 DEEPEST = 32
+MOST_FOLDERS = 2000
+"""In one answer: links that lead to each other's folders would go on for ever."""
 
 
 class LocalFiles:
@@ -40,7 +43,10 @@ class LocalFiles:
             entry["children"] = await self._children(path, params.recursive, caller)
         return entry
 
-    async def _children(self, path: str, recursive: bool, caller: Caller, depth: int = 0) -> list[dict[str, object]]:
+    async def _children(self, path: str, recursive: bool, caller: Caller) -> list[dict[str, object]]:
+        return await self._below(path, caller, DEEPEST if recursive else 0, itertools.count())
+
+    async def _below(self, path: str, caller: Caller, levels: int, folders: Iterator[int]) -> list[dict[str, object]]:
         listed = await self._directory(path, caller)
         found: list[dict[str, object]] = []
         for folder in _items(listed, "dirs"):
@@ -48,8 +54,8 @@ class LocalFiles:
             if name.startswith("."):
                 continue
             entry = _folder(_join(path, name))
-            if recursive and depth < DEEPEST:
-                entry["children"] = await self._children(_join(path, name), True, caller, depth + 1)
+            if levels and next(folders) < MOST_FOLDERS:
+                entry["children"] = await self._below(_join(path, name), caller, levels - 1, folders)
             found.append(entry)
         for file in _items(listed, "files"):
             name = str(file["filename"])
