@@ -82,7 +82,7 @@ class House:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(_send, stream, data)
                     while True:
-                        with trio.move_on_after(0.3 if heard else patience) as silence:
+                        with trio.move_on_after(0.2 if heard else patience) as silence:
                             got = await stream.receive_some()
                             heard += got
                         if silence.cancelled_caught or not got:
@@ -165,6 +165,9 @@ async def open_house(root: Path, nursery: trio.Nursery, more: str = "") -> Async
         client = await process.start()
         found = re.search(r"https://[^\s,]*:(\d+)", process.log.read_text())
         assert found is not None
+        with trio.fail_after(20):
+            while (await client.result("/server/info"))["klippy_state"] != "ready":
+                await trio.sleep(0.05)
         yield House(process, client, klipper, int(found[1]))
     finally:
         process.clean_up()

@@ -14,7 +14,6 @@ import trio
 
 from tests.integration.hostile_requests import HARMLESS, REQUESTS, upload
 from tests.integration.house import HOST, INFO, UPGRADE, House, open_house
-from trio_moon.kit.json_codec import encode
 
 pytestmark = pytest.mark.slow
 
@@ -117,30 +116,6 @@ async def test_thousands_of_bad_requests_leave_nothing_behind(house: House) -> N
     warm = await soak(1000)
     assert await soak(2000) - warm < 24 * 1024  # about 5 MiB, usually
     await house.lets_go(before)
-    await house.is_unharmed()
-
-
-async def test_clients_that_never_read_cost_little(house: House) -> None:
-    call = encode({"jsonrpc": "2.0", "method": "server.config", "id": 1})
-    flood = (b"\x81" + bytes((0x80 | len(call),)) + b"\0\0\0\0" + call) * 500
-
-    async def shout() -> None:
-        async with await house.connect() as stream:
-            with suppress(trio.BrokenResourceError), trio.move_on_after(5):
-                await stream.send_all(UPGRADE)
-                while True:
-                    await stream.send_all(flood)
-
-    async with trio.open_nursery() as nursery:
-        for _ in range(10):
-            nursery.start_soon(shout)
-        await trio.sleep(2)
-        warm = house.memory
-        for _ in range(40):
-            nursery.start_soon(shout)
-        await trio.sleep(2)
-        assert (house.memory - warm) / 40 < 1024
-        assert (await house.client.get("/server/info")).status_code == 200
     await house.is_unharmed()
 
 

@@ -85,7 +85,7 @@ async def test_floods_of_a_client_that_does_not_read_cost_little(house: House) -
     )
 
     async def shout(flood: bytes) -> None:
-        with trio.move_on_after(6):
+        with trio.move_on_after(4):
             while True:
                 async with await house.connect() as stream:
                     with suppress(trio.BrokenResourceError):
@@ -167,7 +167,7 @@ async def test_a_klipper_that_floods_delays_nobody_much(house: House) -> None:
             await listeners.start(listen)
             await listeners.start(read_nothing)
         warm = house.memory
-        with trio.move_on_after(4):
+        with trio.move_on_after(3):
             while True:  # ten thousand updates in a second
                 house.klipper.send_raw(block)
                 await trio.sleep(0.05)

@@ -175,6 +175,7 @@ _TRANSLATIONS: dict[int, tuple[type[MoonError], str]] = {
     errno.EPERM: (Forbidden, "no permission for '{}'"),
     errno.EROFS: (Forbidden, "the disk of '{}' is read-only"),
     errno.ENOSPC: (NoSpace, "no space left on the disk of '{}'"),
+    errno.EFBIG: (NoSpace, "the disk can't hold so big a file: '{}'"),
     errno.EDQUOT: (NoSpace, "the disk quota is used up: '{}'"),
     errno.ENAMETOOLONG: (BadParams, "the name is too long: '{:.80}'"),
     errno.EINVAL: (BadParams, "the disk can't hold a file of this name: '{}'"),
