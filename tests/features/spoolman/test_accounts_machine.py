@@ -82,14 +82,15 @@ class Disk:
 class FaultySpoolman:
     """The client's side of a Spoolman that misbehaves when told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[int, float], None]) -> None:
+        """`tell` is given each change, as the websocket tells it."""
         self.used = dict.fromkeys(SPOOLS, 0.0)
         self.charged = 0.0
         self.late: list[tuple[int, float]] = []
         self.fault = "none"
         self.away = False
         self.deleted: set[int] = set()
-        self.tell: Callable[[int, float], None] = lambda spool_id, used_mm: None
+        self._tell = tell
 
     def apply(self, spool_id: int, used_mm: float) -> None:
         """Count a report of ours."""
@@ -100,7 +101,7 @@ class FaultySpoolman:
     def change(self, spool_id: int, used_mm: float) -> None:
         """Count whoever's usage."""
         self.used[spool_id] += used_mm
-        self.tell(spool_id, self.used[spool_id])
+        self._tell(spool_id, self.used[spool_id])
 
     def arrive(self) -> None:
         """What was held up somewhere reaches Spoolman."""
@@ -187,7 +188,9 @@ class Accounts(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock = trio.testing.MockClock(autojump_threshold=0)
-        self.disk, self.spoolman, self.klipper = Disk(), FaultySpoolman(), PrintingKlipper()
+        self.disk, self.spoolman, self.klipper = Disk(), FaultySpoolman(self._tell), PrintingKlipper()
+        self.news: list[tuple[int, float]] = []
+        self.news_held_up = self.listening = False
         self._start()
 
     # --- the world
@@ -231,9 +234,19 @@ class Accounts(RuleBasedStateMachine):
         await self.service.save()
 
     def _connect_websocket(self) -> None:
-        witness = self.service.witness
-        self.spoolman.tell = lambda spool_id, used_mm: witness.told(spool_id, used_mm, 0.0)
-        witness.news_begin()
+        self.news.clear()
+        self.listening = True
+        self.service.witness.news_begin()
+
+    def _tell(self, spool_id: int, used_mm: float) -> None:
+        if self.listening:
+            self.news.append((spool_id, used_mm))
+        if not self.news_held_up:
+            self._hear()
+
+    def _hear(self) -> None:
+        while self.news:
+            self.service.witness.told(*self.news.pop(0), 0.0)
 
     def _catch_up(self) -> None:
         """Each extruder goes on a little, and all of its way is told."""
@@ -392,11 +405,30 @@ class Accounts(RuleBasedStateMachine):
     def somebody_else_writes(self, spool: int, mm: float) -> None:
         if self.spoolman.away or spool in self.spoolman.deleted:
             return
+        unseen = self.news_held_up or not self.listening
+        if unseen and (self.spoolman.late or self.service.ledger.watched(spool)):
+            return  # two changes that are only seen as one can't be told apart
         if self.service.ledger.watched(spool):  # who has just started reads first: nobody could tell these apart
             self._run(self.service.reporter.report_all)
         if spool not in self.spoolman.deleted:
             self.spoolman.change(spool, mm)
             self._run(self.service.journal.commit, self.service.ledger)
+
+    @rule(held_up=st.booleans())
+    def news_come(self, held_up: bool) -> None:
+        """Those of the websocket, at once from now on or later."""
+        self.news_held_up = held_up
+        self._hear()
+
+    @rule()
+    def the_websocket_ends(self) -> None:
+        self.listening = False
+        self.service.witness.news_end()
+
+    @rule()
+    def the_websocket_returns(self) -> None:
+        if not self.listening:
+            self._connect_websocket()
 
     @rule(away=st.booleans())
     def spoolman_goes_or_returns(self, away: bool) -> None:
