@@ -130,4 +130,18 @@ def test_a_change_is_explained_by_the_amounts_it_is_made_of(amounts: list[float]
 @given(st.floats(1e-6, 1e6), st.floats(0, 1, exclude_max=True))
 def test_a_signature_leaves_less_than_a_millionth(pending_mm: float, random: float) -> None:
     assert 0 <= pending_mm - signed(pending_mm, random) <= SIGNATURE_MM + 1e-9
-    assert signed(-pending_mm, random) == -pending_mm
+    assert signed(-pending_mm, random) == -signed(pending_mm, random)
+
+
+def test_news_that_come_late_do_not_settle_an_earlier_correction(ledger: Ledger, witness: Witness) -> None:
+    """What was counted too much is taken off by a negative report, and that may have to be sent twice as well."""
+    witness.news_begin()
+    witness.told(1, 100.0, 0.0)
+    lost = open_report(ledger, witness, signed(-10.0, 0.2), 100.0)
+    ledger.taken_back(lost, 1.0, "")
+    ledger.state.pending.clear()
+    again = open_report(ledger, witness, signed(-10.0, 0.7), 100.0)
+    witness.answered(again, 100.0 + again.used_mm, 2.0)
+    witness.told(1, 100.0 + again.used_mm, 3.0)
+    assert ledger.watched(1) != []
+    assert ledger.state.pending == {}

@@ -35,7 +35,9 @@ class Verdict(enum.Enum):
 
 def signed(pending_mm: float, random: float) -> float:
     """The amount to report, made recognisable by a random number in [0, 1)."""
-    return pending_mm - SIGNATURE_MM * random if pending_mm > 10 * SIGNATURE_MM else pending_mm
+    if abs(pending_mm) <= 10 * SIGNATURE_MM:
+        return pending_mm
+    return pending_mm - math.copysign(SIGNATURE_MM * random, pending_mm)
 
 
 def explain(change_mm: float, claims: Sequence[float], tolerance_mm: float) -> tuple[int, ...] | None:
