@@ -12,6 +12,7 @@ import trio
 
 from trio_moon.kit.connect import PeerLost
 from trio_moon.kit.framing import FrameSplitter
+from trio_moon.kit.periodic import beat_early
 from trio_moon.model.errors import KlippyAway
 from trio_moon.printer.codec import MAX_FRAME_BYTES, BadFrame, Message, StatusMessage, parse
 
@@ -87,6 +88,7 @@ class KlippyLink:
                     skipped = skipped or _note_skipped(str(error))
                     continue
                 handle(message)
+            beat_early()
             if splitter.oversized:
                 skipped = skipped or _note_skipped(f"it is longer than {MAX_FRAME_BYTES // 2**20} MiB")
 

@@ -27,7 +27,7 @@ from trio_moon.features.spoolman.settings import SpoolmanSettings
 from trio_moon.features.spoolman.shelf import Shelf
 from trio_moon.features.spoolman.spool import Spool
 from trio_moon.kit.json_codec import Raw
-from trio_moon.kit.periodic import beat
+from trio_moon.kit.periodic import periodic
 from trio_moon.kit.topics import Topic
 from trio_moon.model.errors import Conflict, MoonError, NotFound
 from trio_moon.model.events import SpoolmanAlert, SpoolSelected
@@ -308,6 +308,7 @@ class Spoolman:
                 nursery.start_soon(self._orders.run)
                 nursery.start_soon(self.shelf.run)
                 nursery.start_soon(self._save)
+                nursery.start_soon(periodic, min(self.settings.sync_rate, SAVE_EVERY), self._save_on_beat)
                 nursery.start_soon(self.reporter.run)
                 nursery.start_soon(self._live.run)
                 nursery.start_soon(self._absence.run)
@@ -323,12 +324,14 @@ class Spoolman:
     def _save_soon(self) -> None:
         self._save_now.set()
 
+    async def _save_on_beat(self) -> None:
+        self._save_now.set()
+
     async def _save(self) -> None:
         """Write down what was measured before anybody can be killed, and see to it that it lasts."""
         sync_at = 0.0
         while True:
-            with trio.move_on_at(beat(min(self.settings.sync_rate, SAVE_EVERY))):
-                await self._save_now.wait()
+            await self._save_now.wait()
             self._save_now = trio.Event()
             durable = trio.current_time() >= sync_at
             try:
