@@ -106,6 +106,19 @@ async def spool_changed_while_extruding(house: House) -> None:
         assert abs(house.charged_to(spool_id) - mm) <= slack, (spool_id, mm, house.charged_to(spool_id))
 
 
+@scenario(telling=True, speed=1.0)
+async def a_macro_changes_the_spool_and_purges(house: House) -> None:
+    """Klipper calls us in the midst of the macro, and has commanded the purge when it could answer a question."""
+    await house.begin()
+    for spool_id in (2, 1, 2, 1):
+        lines = ["M83", *["G1 E1 F600"] * 6, "M400", f"SET_ACTIVE_SPOOL ID={spool_id}", "G1 E40 F3000", "M400"]
+        await house.klipper.print_file(f"to {spool_id}.gcode", lines)
+        await house.klipper.wait_print()
+    await house.settle()
+    for spool_id, expected in ((1, 10 + 2 * 6 + 2 * 40), (2, 2 * 40 + 2 * 6)):
+        assert abs(house.charged_to(spool_id) - expected) < 4, house.charged_to(spool_id)  # a piece of each purge
+
+
 @scenario()
 async def spools_change_all_the_time(house: House) -> None:
     await house.begin()

@@ -162,6 +162,25 @@ class FilamentMeter:
         self._measuring = True
         self._enter_life(moment)
 
+    def told_moment(self) -> Moment | None:
+        """Where the printer stood when it last told, a quarter of a second ago at most; None when it hasn't."""
+        self._begin_measuring()
+        moment = parse_moment(self._printer.mirror.get("toolhead")) if self._measuring else None
+        return replace(moment, promised=self.source == "motion") if moment else None
+
+    async def moment_of_call(self, told: Moment) -> Moment:
+        """Where the printer stood when it called us just now, having told `told`.
+
+        It answers up to a quarter of a second later, and may have been commanded more by then. That isn't done yet, as
+        Klipper plans that far ahead: only a printer that stands still was where it is now.
+        """
+        with trio.move_on_after(QUERY_TIMEOUT), suppress(PeerError):
+            status, _ = await self._printer.query({"toolhead": [*TOOLHEAD_FIELDS], "motion_report": ["live_position"]})
+            commanded, done = parse_moment(status.get("toolhead", {})), _executed(status)
+            if commanded is not None and done == commanded:
+                return replace(commanded, promised=told.promised)
+        return told
+
     async def moment(self) -> Moment | None:
         """Where the printer stands now; None when it can't tell."""
         self._begin_measuring()
@@ -225,12 +244,10 @@ class FilamentMeter:
         toolhead = [*TOOLHEAD_FIELDS, "estimated_print_time"]
         objects = {"toolhead": toolhead, "motion_report": ["live_position"], "webhooks": ["state"]}
         status, _ = await self._printer.query(objects)
-        commanded = parse_moment(status.get("toolhead", {}))
         self._clock = _number(status.get("toolhead", {}).get("estimated_print_time")) or None
-        live_mm = _coordinate(status.get("motion_report", {}).get("live_position"), E_AXIS)
-        if commanded is not None and live_mm is not None:
-            # Klipper computes the live position four times a second: it may still be the former extruder's
-            self._ledger.observe(commanded.extruder, min(live_mm, commanded.position_mm))
+        done = _executed(status)
+        if done is not None:
+            self._ledger.observe(done.extruder, done.position_mm)
         return status
 
     async def _look_at_promises(self) -> None:
@@ -303,6 +320,16 @@ def parse_moment(toolhead: Mapping[str, Any]) -> Moment | None:
     if print_time is None or not 0 <= print_time < LARGEST_TIME:
         print_time = math.nan
     return None if position_mm is None else Moment(print_time, extruder, position_mm)
+
+
+def _executed(status: Status) -> Moment | None:
+    """Where the active extruder is, of all that was commanded."""
+    commanded = parse_moment(status.get("toolhead", {}))
+    live_mm = _coordinate(status.get("motion_report", {}).get("live_position"), E_AXIS)
+    if commanded is None or live_mm is None:
+        return None
+    # Klipper computes the live position four times a second: it may still be the former extruder's
+    return replace(commanded, position_mm=min(live_mm, commanded.position_mm))
 
 
 def _coordinate(position: object, axis: object) -> float | None:

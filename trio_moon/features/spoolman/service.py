@@ -16,7 +16,7 @@ from trio_moon.features.spoolman.client import SpoolmanClient
 from trio_moon.features.spoolman.evidence import Witness
 from trio_moon.features.spoolman.jobs import JobKeeper, JobNews
 from trio_moon.features.spoolman.journal import Journal, Store
-from trio_moon.features.spoolman.ledger import Ledger, Tools, spool_for, tool_of
+from trio_moon.features.spoolman.ledger import Ledger, Moment, Tools, spool_for, tool_of
 from trio_moon.features.spoolman.live import LiveLink
 from trio_moon.features.spoolman.lookout import Lookout
 from trio_moon.features.spoolman.macro import SpoolMacro
@@ -108,7 +108,7 @@ class Spoolman:
         self._loaded = trio.Event()
         self._changing = trio.Lock()
         self._announced: int | None = None
-        self._orders = Orders(self.choose, printer.say)
+        self._orders = Orders(self.choose, self.meter.told_moment, printer.say)
         printer.offer(REMOTE_METHOD, self._orders.take)
         self.check = PrintCheck(self, metadata_of, printer.say, settings.check_before_print)
         printer.before_print.append(self.check.guard)
@@ -165,16 +165,17 @@ class Spoolman:
 
     # --- choosing
 
-    async def choose(self, tool: int, spool_id: int | None) -> None:
+    async def choose(self, tool: int, spool_id: int | None, told: Moment | None = None) -> None:
         """From now on `tool` takes its filament from this spool; the change is on disk when this returns.
 
-        Raises Conflict when another tool has that spool.
+        With `told`, from the printer's call on, before which it had told that. Raises Conflict when another tool has
+        that spool.
         """
         await self._loaded.wait()
         async with self._changing:
             if self.tools.get(tool) == spool_id and (tool in self.tools or (spool_id is None and tool == 0)):
                 return
-            await self._set_tools({**self.tools, tool: spool_id})
+            await self._set_tools({**self.tools, tool: spool_id}, told)
 
     async def choose_all(self, tools: Tools) -> None:
         """Give each tool its spool at once. With tool 0 alone, its spool counts for every extruder again."""
@@ -182,9 +183,9 @@ class Spoolman:
         async with self._changing:
             await self._set_tools(tools)
 
-    async def _set_tools(self, tools: Tools) -> None:
+    async def _set_tools(self, tools: Tools, told: Moment | None = None) -> None:
         _check_tools(tools)
-        moment = await self.meter.moment()
+        moment = await (self.meter.moment_of_call(told) if told else self.meter.moment())
         before = dict(self.tools)
         self.ledger.set_tools(tools, moment)
         self._announced = self.active_spool
