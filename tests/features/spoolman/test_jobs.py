@@ -147,6 +147,22 @@ async def test_a_print_has_a_record_from_its_begin_to_its_end(autojump_clock: Mo
         assert room.ledger.state.job is None
 
 
+async def test_the_history_gets_each_spool_once_however_often_tools_change(autojump_clock: MockClock) -> None:
+    room = Room()
+    room.ledger.set_tools({}, None)
+    async with keeping(room):
+        await room.prints.say("standby", "")
+        await room.prints.say("printing")
+        assert room.jobs.spool_ids() == []
+        for spool_id in (1, 2, None, 1, 2, None, 3):
+            room.ledger.set_tools({0: spool_id}, None)
+            room.selected.publish(SpoolSelected(0, spool_id))
+            await trio.sleep(0.1)
+        assert room.jobs.spool_ids() == [1, 2, None, 3]
+        await room.prints.say("printing", "b.gcode", total=0.0)
+        assert room.jobs.spool_ids() == [3]
+
+
 async def test_spoolman_that_hangs_does_not_give_one_print_the_filament_of_the_next(autojump_clock: MockClock) -> None:
     room = Room()
     room.answers = trio.Event()

@@ -279,6 +279,23 @@ async def test_a_print_time_that_makes_no_sense_is_no_new_life(
     assert bench.measured() == (8, 0)
 
 
+async def test_a_clock_that_goes_back_while_klipper_is_connected_is_no_new_life(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Each life of Klipper has connections of its own."""
+    for source in ("auto", "position"):
+        bench = Bench(source)
+        async with measuring(bench):
+            bench.klipper.command(8, seconds=20)
+            bench.klipper.live_mm = 8
+            bench.klipper.tell_status()
+            await bench.meter.moment()
+            bench.klipper.print_time = 0.0
+            bench.klipper.tell_status()
+            await trio.sleep(3)
+        assert bench.measured() == (8, 0)
+
+
 async def test_a_klipper_that_once_says_no_process_id_is_known_by_the_one_before(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

@@ -77,7 +77,7 @@ class JobKeeper:
         self._complained = ""
 
     def spool_ids(self) -> list[int | None]:
-        """For the history's field of that name: the spools of the present job in order, null where there was none."""
+        """For the history's field of that name: the spools of the present job, each once, null where there was none."""
         return list(self._spool_ids)
 
     async def run(self) -> None:
@@ -113,7 +113,7 @@ class JobKeeper:
 
     def _note_spool(self) -> None:
         active = self._stock.active_spool
-        if (self._spool_ids or active is not None) and (not self._spool_ids or self._spool_ids[-1] != active):
+        if active not in self._spool_ids and (self._spool_ids or active is not None):
             self._spool_ids.append(active)
 
     async def _look(self, nursery: trio.Nursery) -> None:
@@ -135,8 +135,7 @@ class JobKeeper:
         """The job began before our time."""
         record = await self._stock.journal.job(job)
         self._filename = record.filename if record else ""
-        active = self._stock.active_spool
-        self._spool_ids = [use.spool_id for use in record.spools if use.spool_id != active] if record else []
+        self._spool_ids = [use.spool_id for use in record.spools if use.spool_id is not None] if record else []
         self._note_spool()
         nursery.start_soon(self._expect, job, self._filename)
 

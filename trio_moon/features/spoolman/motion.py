@@ -298,8 +298,6 @@ class FilamentMeter:
             self._activate(extruder)
 
     def _observe_position(self, moment: Moment) -> None:
-        if moment.print_time < self._ledger.state.print_time:
-            self._enter_life(moment)
         self._ledger.observe(moment.extruder, moment.position_mm)
         self._ledger.pass_time(moment.print_time)
 
