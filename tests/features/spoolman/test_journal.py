@@ -26,7 +26,7 @@ async def database(tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[Datab
 def busy_ledger() -> Ledger:
     ledger = Ledger()
     ledger.begin_session(Session(7, "socket"), complete=True)
-    ledger.set_tools({0: 1, 1: None}, Moment(3.25, "extruder", 0.0, promised=True))
+    ledger.set_tools({0: 1, 1: None}, Moment(3.25, "extruder", 0.0, promised={"extruder": 0.0}))
     ledger.observe("extruder", 12.5)
     ledger.observe("extruder1", 1.0 / 3.0)
     taken_back = ledger.begin(1, 2.5, 100.0, at=1.0)

@@ -255,6 +255,41 @@ async def test_at_the_first_meeting_what_was_extruded_before_is_not_ours(
     assert bench.measured() == (20, 7)
 
 
+async def test_a_peak_before_a_change_of_spool_is_the_former_spools(autojump_clock: trio.testing.MockClock) -> None:
+    """Extruded, retracted, and the spool changed, before any of it is told move by move."""
+    bench = Bench()
+    async with measuring(bench):
+        bench.klipper.command(17)
+        bench.klipper.tell_status()
+        bench.klipper.command(-3)
+        bench.ledger.set_tools({0: 2}, await bench.meter.moment())
+        bench.klipper.clock = 50
+        await trio.sleep(2)
+        assert bench.measured() == (17, 0)
+        bench.klipper.command(11)
+        bench.klipper.tell_status()
+        await trio.sleep(2)
+    assert bench.measured() == (17, 8)
+
+
+async def test_a_live_position_of_before_a_change_of_spool_is_the_former_spools(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    bench = Bench()
+    async with measuring(bench):
+        bench.klipper.command(17, seconds=10)
+        bench.klipper.command(-3, seconds=1)
+        bench.ledger.set_tools({0: 2}, await bench.meter.moment())
+        bench.klipper.command(11, seconds=9)
+        bench.klipper.tell_status()
+        bench.klipper.clock, bench.klipper.live_mm = 10, 17
+        await trio.sleep(1.5)
+        assert bench.measured() == (17, 0)
+        bench.klipper.clock = 20
+        await trio.sleep(1.5)
+    assert bench.measured() == (17, 8)
+
+
 @pytest.mark.parametrize("print_time", ["soon", math.nan, -math.inf, -5.0, 1e300, 10**400, {}])
 @pytest.mark.parametrize("source", ["auto", "position"])
 async def test_a_print_time_that_makes_no_sense_is_no_new_life(

@@ -69,3 +69,9 @@ def test_a_new_life_promises_nothing(promises: Promises, ledger: Ledger) -> None
     promises.forget()
     assert promises.lacking(ledger) == []
     assert promises.kept(lacking, 200.0, clock=99.0, stopped=False) == []
+
+
+def test_commands_of_before_reach_as_far_as_the_farthest(promises: Promises) -> None:
+    assert promises.upto(Moment(10.5, "extruder", 2.0)) == {"extruder": 5.0, "extruder1": 7.0}
+    assert promises.upto(Moment(10.5, "extruder", 6.0)) == {"extruder": 6.0, "extruder1": 7.0}
+    assert Promises().upto(FIRST) == {"extruder": 5.0}

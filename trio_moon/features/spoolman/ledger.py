@@ -64,8 +64,8 @@ class Moment(Struct, frozen=True):
     """NaN when Klipper didn't tell it."""
     extruder: str
     position_mm: float
-    promised: bool = False
-    """Whether the moves to this position are still to be told, one by one: some of them may never happen."""
+    promised: Mapping[str, float] | None = None
+    """How far the extruders were commanded by then, where the moves are told one by one: some may never happen."""
 
 
 class Move(Struct, frozen=True):
@@ -175,10 +175,10 @@ class Ledger:
         state.eras.clear()
         self.dirty = True
 
-    def observe(self, extruder: str, position_mm: float) -> None:
-        """The extruder stands at this position now."""
+    def observe(self, extruder: str, position_mm: float, at: float = math.inf) -> None:
+        """The extruder stood at this position at this print time, or stands there now."""
         if _sane(position_mm):
-            self._rise(extruder, position_mm, math.inf)
+            self._rise(extruder, position_mm, at)
             self.state.positions[extruder] = position_mm
 
     def lacks(self, extruder: str, position_mm: float) -> bool:
@@ -252,12 +252,12 @@ class Ledger:
 
     def _begin_era(self, moment: Moment | None) -> None:
         state = self.state
-        upto = {}
+        upto: dict[str, float] = {}
         if moment is not None:
-            if not moment.promised:
+            if moment.promised is None:
                 self.observe(moment.extruder, moment.position_mm)
-            elif _sane(moment.position_mm):
-                upto[moment.extruder] = moment.position_mm
+            else:
+                upto = {name: mm for name, mm in moment.promised.items() if _sane(mm)}
             self.pass_time(moment.print_time)
         state.eras.append(Era(state.print_time, dict(state.tools), state.job, upto))
         del state.eras[:-MAX_ERAS]

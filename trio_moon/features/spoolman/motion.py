@@ -166,7 +166,7 @@ class FilamentMeter:
         """Where the printer stood when it last told, a quarter of a second ago at most; None when it hasn't."""
         self._begin_measuring()
         moment = parse_moment(self._printer.mirror.get("toolhead")) if self._measuring else None
-        return replace(moment, promised=self.source == "motion") if moment else None
+        return moment and self._promised(moment)
 
     async def moment_of_call(self, told: Moment) -> Moment:
         """Where the printer stood when it called us just now, having told `told`.
@@ -178,7 +178,7 @@ class FilamentMeter:
             status, _ = await self._printer.query({"toolhead": [*TOOLHEAD_FIELDS], "motion_report": ["live_position"]})
             commanded, done = parse_moment(status.get("toolhead", {})), _executed(status)
             if commanded is not None and done == commanded:
-                return replace(commanded, promised=told.promised)
+                return self._promised(commanded)
         return told
 
     async def moment(self) -> Moment | None:
@@ -188,8 +188,13 @@ class FilamentMeter:
             if self._measuring:
                 status, _ = await self._printer.query({"toolhead": list(TOOLHEAD_FIELDS)})
                 moment = parse_moment(status.get("toolhead", {}))
-                return replace(moment, promised=self.source == "motion") if moment else None
+                return moment and self._promised(moment)
         return None
+
+    def _promised(self, moment: Moment) -> Moment:
+        if self.source == "position":
+            return moment
+        return replace(moment, promised=self._promises.upto(moment))
 
     def _enter_life(self, moment: Moment | None) -> None:
         session = identify(self._printer.info.get("process_id"), self._socket_path)
@@ -247,7 +252,7 @@ class FilamentMeter:
         self._clock = _number(status.get("toolhead", {}).get("estimated_print_time")) or None
         done = _executed(status)
         if done is not None:
-            self._ledger.observe(done.extruder, done.position_mm)
+            self._ledger.observe(done.extruder, done.position_mm, self._clock or math.inf)
         return status
 
     async def _look_at_promises(self) -> None:

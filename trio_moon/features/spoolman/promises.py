@@ -30,6 +30,11 @@ class Promises:
         self._last.clear()
         self._stopped = False
 
+    def upto(self, moment: Moment) -> dict[str, float]:
+        """How far the extruders were commanded by this moment; a retraction since then takes nothing back."""
+        upto = {name: told.position_mm for name, (told, _) in self._last.items()}
+        return upto | {moment.extruder: max(moment.position_mm, upto.get(moment.extruder, moment.position_mm))}
+
     def lacking(self, ledger: Ledger) -> list[Moment]:
         """What was commanded and isn't known to be done."""
         return [moment for moment, _ in self._last.values() if ledger.lacks(moment.extruder, moment.position_mm)]
