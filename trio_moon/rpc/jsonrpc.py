@@ -121,6 +121,14 @@ class JsonRpc:
     def begin(self, message: bytes | str, caller: Caller) -> Answer | Later:
         """Answer at once if that is possible without waiting; else the function that does the rest."""
         try:
+            call = _decode_call(message)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._begin_thoroughly(message, caller)
+        return self._begin_call(call.method, call.params, call.id, caller, wanted=call.id is not None)
+
+    def _begin_thoroughly(self, message: bytes | str, caller: Caller) -> Answer | Later:
+        """Take a batch apart, and find out what is wrong with what is no plain call."""
+        try:
             request = decode_call(message)
         except NotJson as error:
             return _error(None, error_codes.PARSE_ERROR, f"Parse error: {error}")

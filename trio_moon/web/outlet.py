@@ -95,8 +95,12 @@ class Outlet:
     def uncork(self) -> None:
         """Send what has been collected."""
         frames, self._corked = self._corked, None
-        if frames:
-            self.write(frames[0] if len(frames) == 1 else b"".join(frames))
+        if frames and not self._closed:
+            data = frames[0] if len(frames) == 1 else b"".join(frames)
+            if self._backlog:
+                self._keep(data)
+            else:
+                self._send_or_keep(data)
 
     def finish(self, last: bytes) -> None:
         """Write `last` and nothing after it. Of a backlog only the frame that was begun is still sent."""
@@ -122,8 +126,7 @@ class Outlet:
             return
         if self._corked is not None:
             self._corked.append(data)
-            return
-        if self._backlog:
+        elif self._backlog:
             self._keep(data)
         else:
             self._send_or_keep(data)
