@@ -7,13 +7,14 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import trio
 from msgspec.structs import replace
 
-from trio_moon.features.spoolman.ledger import LARGEST_TIME, Ledger, Moment, Move
+from trio_moon.features.spoolman.ledger import Ledger, Moment
 from trio_moon.features.spoolman.lives import AWAKE, Lives, identify
+from trio_moon.features.spoolman.positions import number, parse_executed, parse_moment, parse_move
 from trio_moon.features.spoolman.promises import Promises
 from trio_moon.kit.periodic import periodic
 from trio_moon.kit.status_box import Status, StatusView
@@ -28,7 +29,6 @@ QUERY_TIMEOUT = 1.0
 SUBSCRIBE_TIMEOUT = 1.5
 ASK_AGAIN = 0.5
 """Seconds until a Klipper that didn't answer is asked again."""
-E_AXIS = 3
 LOOK_EVERY = 1.0
 """Seconds between looks at whether what was commanded has been done."""
 TOOLHEAD_FIELDS = ("extruder", "position", "print_time", "extra_axes")
@@ -176,7 +176,7 @@ class FilamentMeter:
         """
         with trio.move_on_after(QUERY_TIMEOUT), suppress(PeerError):
             status, _ = await self._printer.query({"toolhead": [*TOOLHEAD_FIELDS], "motion_report": ["live_position"]})
-            commanded, done = parse_moment(status.get("toolhead", {})), _executed(status)
+            commanded, done = parse_moment(status.get("toolhead", {})), parse_executed(status)
             if commanded is not None and done == commanded:
                 return self._promised(commanded)
         return told
@@ -249,8 +249,8 @@ class FilamentMeter:
         toolhead = [*TOOLHEAD_FIELDS, "estimated_print_time"]
         objects = {"toolhead": toolhead, "motion_report": ["live_position"], "webhooks": ["state"]}
         status, _ = await self._printer.query(objects)
-        self._clock = _number(status.get("toolhead", {}).get("estimated_print_time")) or None
-        done = _executed(status)
+        self._clock = number(status.get("toolhead", {}).get("estimated_print_time")) or None
+        done = parse_executed(status)
         if done is not None:
             self._ledger.observe(done.extruder, done.position_mm, self._clock or math.inf)
         return status
@@ -285,7 +285,7 @@ class FilamentMeter:
     def _on_moves(self, extruder: str, params: Mapping[str, object]) -> None:
         data = params.get("data")
         if self._measuring and isinstance(data, list):
-            self._ledger.move(extruder, [move for move in map(_parse_move, data) if move is not None])
+            self._ledger.move(extruder, [move for move in map(parse_move, data) if move is not None])
             if extruder != self.extruder:
                 self._save_soon()  # nobody can ask where an extruder stands that isn't the active one
 
@@ -310,49 +310,3 @@ class FilamentMeter:
         if extruder != self.extruder:
             self.extruder = extruder
             self._on_extruder()
-
-
-def parse_moment(toolhead: Mapping[str, Any]) -> Moment | None:
-    """The position that is the active extruder's; None when the fields don't make sense."""
-    extruder, axes = toolhead.get("extruder"), toolhead.get("extra_axes")
-    if not isinstance(extruder, str) or not extruder:
-        return None
-    axis = axes.get(extruder, E_AXIS) if isinstance(axes, Mapping) else E_AXIS
-    position_mm = _coordinate(toolhead.get("position"), axis)
-    print_time = _number(toolhead.get("print_time"))
-    if print_time is None or not 0 <= print_time < LARGEST_TIME:
-        print_time = math.nan
-    return None if position_mm is None else Moment(print_time, extruder, position_mm)
-
-
-def _executed(status: Status) -> Moment | None:
-    """Where the active extruder is, of all that was commanded."""
-    commanded = parse_moment(status.get("toolhead", {}))
-    live_mm = _coordinate(status.get("motion_report", {}).get("live_position"), E_AXIS)
-    if commanded is None or live_mm is None:
-        return None
-    # Klipper computes the live position four times a second: it may still be the former extruder's
-    return replace(commanded, position_mm=min(live_mm, commanded.position_mm))
-
-
-def _coordinate(position: object, axis: object) -> float | None:
-    if not isinstance(position, (list, tuple)) or not isinstance(axis, int) or not 0 <= axis < len(position):
-        return None
-    return _number(position[axis])
-
-
-def _number(value: object) -> float | None:
-    try:
-        number = float(value) if isinstance(value, (int, float)) else math.nan
-    except OverflowError:  # JSON's integers have no end
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _parse_move(row: Any) -> Move | None:
-    try:
-        time, duration, velocity, acceleration, (start, *_), (direction, *_) = row
-        end = start + direction * (velocity + 0.5 * acceleration * duration) * duration
-        return Move(float(time), float(start), float(end))
-    except (TypeError, ValueError, OverflowError):
-        return None
