@@ -9,6 +9,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import h2.connection
+import h2.settings
 import httpx
 import trio
 
@@ -148,3 +150,18 @@ async def test_sockets_of_tls_connections_are_given_back(tls: Running) -> None:
     with trio.fail_after(10):
         while len(os.listdir("/proc/self/fd")) > before:
             await trio.sleep(0.01)
+
+
+async def test_a_client_of_http2_that_leaves_no_window_is_sent_away(tmp_path: Path) -> None:
+    certificate, private_key = find_certificate(CERTIFICATES)
+    settings = FrontSettings(certificate=certificate, private_key=private_key, limits=IMPATIENT)
+    async with open_front(tmp_path, settings) as front:
+        client = h2.connection.H2Connection()
+        client.initiate_connection()
+        client.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0})
+        for number in (1, 3):
+            target = [(":path", "/server/big?number=100000"), (":authority", "127.0.0.1")]
+            client.send_headers(number, [(":method", "GET"), (":scheme", "https"), *target], end_stream=True)
+        stream = await front.connect_tls("h2")
+        await stream.send_all(client.data_to_send())
+        assert b"x" * 100 not in await said_at_the_end(stream)

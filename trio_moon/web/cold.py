@@ -21,15 +21,12 @@ from hypercorn.typing import ConnectionState, LifespanState
 from trio_moon.rpc.request_head import Doorkeeper
 from trio_moon.web.answers import Answers
 from trio_moon.web.connection import LINGER, Connection, Gone
-from trio_moon.web.http2 import Http2
+from trio_moon.web.http2 import STREAMS, Http2
 from trio_moon.web.quart_app import quart_app
 from trio_moon.web.sessions import Sessions
 from trio_moon.web.settings import FrontSettings, Limits
 
 logger = logging.getLogger(f"{__name__}.lane")  # Quart has taken the module's own
-
-STREAMS = 64
-"""So many requests may be open on one connection."""
 
 
 class Cold:
@@ -48,11 +45,20 @@ class Cold:
         self._config.include_server_header = False
         self._config.accesslog = self._config.errorlog = None
         self._context = WorkerContext(None)
+        self._http2: set[Http2] = set()
 
     async def serve(self, connection: Connection, *, http2: bool = False) -> None:
         """Serve a connection until it ends, whatever Hypercorn makes of it."""
         connection.deadline = connection.opened_at + self._limits.first_request
-        talk = _Talk(self._app, self._config, self._context, connection, self._limits, http2)
+        client = None if connection.address is None else (connection.address, 0)
+        talk = _Talk(connection, self._limits)
+        state = ConnectionState(LifespanState({}))
+        common = (self._app, self._config, self._context, talk.group, state, connection.secure, client)
+        talk.protocol = (
+            Http2(self._http2, *common, ("", 0), talk.send) if http2 else ProtocolWrapper(*common, ("", 0), talk.send)
+        )
+        if isinstance(talk.protocol, Http2):
+            self._http2.add(talk.protocol)
         connection.on_sweep = talk.sweep
         try:
             await talk.run()
@@ -60,6 +66,7 @@ class Cold:
             logger.debug("a connection was ended: %r", _innermost(group))
         finally:
             connection.on_sweep = None
+            self._http2.discard(talk.protocol)
 
 
 def _innermost(error: BaseException) -> BaseException:
@@ -71,39 +78,27 @@ def _innermost(error: BaseException) -> BaseException:
 class _Talk:
     """One connection: what Hypercorn's own server does, with our deadlines."""
 
-    def __init__(
-        self,
-        app: ASGIWrapper,
-        config: Config,
-        context: WorkerContext,
-        connection: Connection,
-        limits: Limits,
-        http2: bool,
-    ) -> None:
+    protocol: ProtocolWrapper | Http2
+
+    def __init__(self, connection: Connection, limits: Limits) -> None:
         self._connection = connection
         self._limits = limits
         self._sending = trio.Lock()
-        self._group = TaskGroup()
+        self.group = TaskGroup()
         self._closed = False
         self._sent_at = trio.current_time()
-        client = None if connection.address is None else (connection.address, 0)
-        state = ConnectionState(LifespanState({}))
-        kind: Any = Http2 if http2 else ProtocolWrapper
-        self._protocol: ProtocolWrapper | Http2 = kind(
-            app, config, context, self._group, state, connection.secure, client, ("", 0), self._send
-        )
 
     async def run(self) -> None:
         """Hear until the client or we have had enough."""
-        async with self._group:
-            await self._protocol.initiate()
+        async with self.group:
+            await self.protocol.initiate()
             while data := await self._connection.receive():
                 if not self._closed:  # what comes after the end is thrown away
-                    await self._protocol.handle(RawData(data))
-            await self._protocol.handle(RawData(b""))
-            await self._protocol.handle(Closed())
+                    await self.protocol.handle(RawData(data))
+            await self.protocol.handle(RawData(b""))
+            await self.protocol.handle(Closed())
 
-    async def _send(self, event: Event) -> None:
+    async def send(self, event: Event) -> None:
         connection = self._connection
         if isinstance(event, RawData):
             try:
@@ -113,12 +108,12 @@ class _Talk:
                         await connection.send(event.data, self._limits.no_progress)
                 self._sent_at = trio.current_time()
             except Gone:
-                await self._protocol.handle(Closed())
+                await self.protocol.handle(Closed())
         elif isinstance(event, Closed):
             self._closed = True
             connection.deadline = trio.current_time() + LINGER
             connection.say_no_more()
-            await self._protocol.handle(Closed())
+            await self.protocol.handle(Closed())
         elif isinstance(event, Updated) and not self._closed:
             connection.proven = True
             connection.busy = not event.idle
@@ -128,6 +123,6 @@ class _Talk:
 
     def sweep(self, now: float) -> None:
         """End a client that asks, but leaves no window for the answers."""
-        stuck = isinstance(self._protocol, Http2) and self._protocol.holds_answers
+        stuck = isinstance(self.protocol, Http2) and self.protocol.holds_answers
         if stuck and now - self._sent_at > self._limits.no_progress:
             self._connection.cut()

@@ -142,11 +142,13 @@ class Front:
     async def _serve(self, listeners: list[tuple[socket.socket, ssl.SSLContext | None]]) -> None:
         """Shielded: who is being answered at the end is answered, within the grace."""
         with trio.CancelScope(shield=True):
-            async with trio.open_nursery() as connections, trio.open_nursery() as accepting:
-                accepting.start_soon(self._door.sweep)
-                for sock, tls in listeners:
-                    accepting.start_soon(self._door.keep_open, sock, self._lane(sock, tls), connections)
-                await self._closing.wait()
+            async with trio.open_nursery() as connections, trio.open_nursery() as sweeping:
+                sweeping.start_soon(self._door.sweep)
+                async with trio.open_nursery() as accepting:
+                    for sock, tls in listeners:
+                        accepting.start_soon(self._door.keep_open, sock, self._lane(sock, tls), connections)
+                    await self._closing.wait()
+                    accepting.cancel_scope.cancel()
                 self._sessions.take_leave()
                 for connection in self._door.connections:
                     connection.ending = True
@@ -156,7 +158,7 @@ class Front:
                     await self._door.emptied()
                 for connection in self._door.connections:
                     connection.cut()
-                accepting.cancel_scope.cancel()
+                sweeping.cancel_scope.cancel()
                 connections.cancel_scope.cancel()
 
     def _lane(self, sock: socket.socket, tls: ssl.SSLContext | None) -> Serve:

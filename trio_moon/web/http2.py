@@ -19,6 +19,10 @@ from h2.settings import SettingCodes, Settings
 from hypercorn.events import Closed
 from hypercorn.protocol.h2 import H2Protocol
 
+STREAMS = 32
+"""So many requests may be open on one connection."""
+STREAMS_PER_ADDRESS = 96
+"""And on all connections from one address; more are refused before they cost anything, and may be tried again."""
 NUISANCES = 500
 """So many frames that ask for nothing may come at once: resets, pings, settings, priorities, empty data."""
 NUISANCES_PER_SECOND = 20.0
@@ -27,8 +31,9 @@ NUISANCES_PER_SECOND = 20.0
 class Http2(H2Protocol):
     """HTTP/2 without websockets: browsers then open a connection of HTTP/1.1 for them, which has the live lane."""
 
-    def __init__(self, *arguments: Any) -> None:
+    def __init__(self, others: set[Http2], *arguments: Any) -> None:
         super().__init__(*arguments)
+        self._others = others
         announced = cast("dict[SettingCodes, int]", dict(self.connection.local_settings))
         announced[SettingCodes.ENABLE_CONNECT_PROTOCOL] = 0
         self.connection.local_settings = Settings(client=False, initial_values=announced)
@@ -53,7 +58,9 @@ class Http2(H2Protocol):
             await super()._handle_events(events)
 
     async def _create_stream(self, request: RequestReceived) -> None:
-        if any(name == b":method" and value.upper() == b"CONNECT" for name, value in request.headers or ()):
+        connects = any(name == b":method" and value.upper() == b"CONNECT" for name, value in request.headers or ())
+        open_streams = sum(len(each.streams) for each in self._others if each.client == self.client)
+        if connects or open_streams >= STREAMS_PER_ADDRESS:
             self.connection.reset_stream(request.stream_id, ErrorCodes.REFUSED_STREAM)
         else:
             await super()._create_stream(request)
