@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import math
 import os
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from http import HTTPStatus
 
 import trio
 
 from trio_moon.model.errors import RequestError, TooLarge
 from trio_moon.rpc.caller import Transport
-from trio_moon.web.answers import JSON_TYPE, Answer, Answers, Call, error_answer
+from trio_moon.web.answers import Answer, Answers, Call, error_answer
 from trio_moon.web.body_framing import body_of
 from trio_moon.web.body_reader import SHORT, read_whole, skip
 from trio_moon.web.budget import Budget
 from trio_moon.web.connection import Connection, Gone
-from trio_moon.web.http_date import http_date
-from trio_moon.web.request_parser import BadRequest, ParsedHead, parse_head
+from trio_moon.web.rendering import TOO_SLOW, render
+from trio_moon.web.request_parser import BadRequest, ParsedHead, parse_head, refuse_hopeless
 from trio_moon.web.settings import Limits
 from trio_moon.web.uploads import Uploads
 
@@ -127,12 +125,12 @@ class _Exchange:
                 end = self._buffer.find(b"\r\n\r\n")
                 if end >= 0 and end <= limits.head_bytes:
                     return self._parsed(end + 4), end + 4
-                _refuse_hopeless(self._buffer, limits.head_bytes)
+                refuse_hopeless(self._buffer, limits.head_bytes)
             await self._flush()
             if self._buffer:
                 if connection.deadline == math.inf:
                     connection.deadline = trio.current_time() + limits.head_time
-                connection.last_words = _TOO_SLOW
+                connection.last_words = TOO_SLOW
             elif connection.proven:
                 connection.deadline = trio.current_time() + limits.keep_alive
             connection.busy = bool(self._buffer)
@@ -202,7 +200,7 @@ class _Exchange:
             if parsed.expects_continue:
                 self._out.append(CONTINUE)
             await self._flush()
-            self._connection.last_words = _TOO_SLOW
+            self._connection.last_words = TOO_SLOW
         data = await read_whole(self._connection, body, begun, call, self._limits, self._lane.budget)
         self._connection.last_words = b""
         self._buffer = body.rest
@@ -237,7 +235,7 @@ class _Exchange:
         if parsed.expects_continue:
             await connection.send(CONTINUE, self._limits.no_progress)
         body = body_of(parsed)
-        connection.last_words = _TOO_SLOW
+        connection.last_words = TOO_SLOW
         answer, complete = await self._lane._uploads.receive(connection, call, body, begun)
         connection.last_words = b""
         parsed.keep_alive = parsed.keep_alive and complete
@@ -277,61 +275,3 @@ class _Exchange:
     def _take_all(self) -> bytes:
         data, self._buffer = self._buffer, b""
         return data
-
-
-def _refuse_hopeless(buffer: bytes, head_bytes: int) -> None:
-    """Refuse what can't become a head any more, so that nobody waits for its end."""
-    if not (65 <= buffer[0] <= 90 or 97 <= buffer[0] <= 122):
-        raise BadRequest(400, "Malformed request: this is no HTTP")
-    if len(buffer) > head_bytes:
-        raise BadRequest(431, f"the head of a request may have {head_bytes} bytes")
-    line = buffer.find(b"\n")
-    if line > 0 and (buffer[line - 1] != 13 or buffer.rfind(b" HTTP/", 0, line) < 0):
-        raise BadRequest(400, "Malformed request: a request line ends in HTTP/1.1 and CR LF")
-
-
-_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
-_JSON_HEAD = b"Content-Type: application/json; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n"
-_date: tuple[int, bytes] = (0, b"")
-
-
-def _date_line() -> bytes:
-    global _date
-    now = int(time.time())
-    if now != _date[0]:
-        _date = (now, f"Date: {http_date(now)}\r\n".encode())
-    return _date[1]
-
-
-def render(answer: Answer, *, keep_alive: bool, head_only: bool = False) -> bytes:
-    """The bytes of an answer; of a file's answer only the head."""
-    status, body = answer.status, answer.body
-    line = _LINES.get(status) or b"HTTP/1.1 %d Status %d\r\n" % (status, status)
-    if status in (204, 304):
-        about, body = b"", b""
-    else:
-        length = answer.file.length if answer.file is not None else len(body)
-        about = b"Content-Length: %d\r\n%b" % (length, _type_lines(answer.content_type))
-    if answer.headers or not keep_alive:
-        about += _more_lines(answer.headers, keep_alive)
-    return b"%b%b%b\r\n%b" % (line, _date_line(), about, b"" if head_only else body)
-
-
-def _type_lines(content_type: str) -> bytes:
-    if content_type == JSON_TYPE:
-        return _JSON_HEAD
-    return f"Content-Type: {content_type}\r\nX-Content-Type-Options: nosniff\r\n".encode("latin-1", "replace")
-
-
-def _more_lines(headers: Mapping[str, str], keep_alive: bool) -> bytes:
-    text = "" if keep_alive else "Connection: close\r\n"
-    for name, value in headers.items():
-        text += f"{name}: {_clean(value)}\r\n"
-    return text.encode("latin-1", "replace")
-
-
-def _clean(value: str) -> str:
-    return value.replace("\r", "").replace("\n", "")
-
-
-_TOO_SLOW = render(error_answer(408, "the request took too long"), keep_alive=False)

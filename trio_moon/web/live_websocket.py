@@ -16,9 +16,9 @@ from trio_moon.web.answers import Answer, answer_of, error_answer
 from trio_moon.web.connection import Connection
 from trio_moon.web.conversation import Conversation
 from trio_moon.web.frames import CLOSE, PING, PONG, TEXT, FrameReader, Violation, frame_close, frame_control, frame_text
-from trio_moon.web.live_http import render
 from trio_moon.web.outlet import Outlet
 from trio_moon.web.pieces import Pieces
+from trio_moon.web.rendering import render
 from trio_moon.web.request_parser import ParsedHead
 from trio_moon.web.sessions import NoRoom, Sessions
 

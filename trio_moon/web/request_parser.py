@@ -116,6 +116,17 @@ def parse_head(
     )
 
 
+def refuse_hopeless(buffer: bytes, head_bytes: int) -> None:
+    """Refuse what can't become a head any more, so that nobody waits for its end."""
+    if not (65 <= buffer[0] <= 90 or 97 <= buffer[0] <= 122):
+        raise BadRequest(400, "Malformed request: this is no HTTP")
+    if len(buffer) > head_bytes:
+        raise BadRequest(431, f"the head of a request may have {head_bytes} bytes")
+    line = buffer.find(b"\n")
+    if line > 0 and (buffer[line - 1] != 13 or buffer.rfind(b" HTTP/", 0, line) < 0):
+        raise BadRequest(400, "Malformed request: a request line ends in HTTP/1.1 and CR LF")
+
+
 def split_target(target: bytes, headers: dict[str, str], strip: str | None = None) -> tuple[str, str]:
     """The path and the query. The host of an absolute target replaces the Host header, as RFC 9112 wants it.
 
