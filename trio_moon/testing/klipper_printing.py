@@ -1,6 +1,7 @@
 """Printing a file: `virtual_sdcard`, `pause_resume` and `display_status`, as one story."""
 
 import contextlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -177,7 +178,9 @@ class Printing:
     def _files(self) -> dict[str, Path]:
         if self._gcodes is None or not self._gcodes.is_dir():
             return {}
-        found = (path for path in self._gcodes.rglob("*") if path.suffix in EXTENSIONS and path.is_file())
+        # os.walk, as Klipper: folders may go while we look
+        everything = (Path(folder, name) for folder, _, names in os.walk(self._gcodes) for name in names)
+        found = (path for path in everything if path.suffix in EXTENSIONS and path.is_file())
         return {str(path.relative_to(self._gcodes)): path for path in found}
 
     def _load(self, name: str) -> None:

@@ -52,15 +52,15 @@ class UserDatabase:
         if key is None:
             items = await self._namespaces.items(namespace)
             if not items:
-                raise NotFound(f"Namespace {namespace} not found")
+                raise NotFound(f"Namespace {namespace:.200} not found")
             return items
         first, *rest = parse_key(key)
         value = await self._namespaces.get(namespace, first, MISSING)
         found = MISSING if value is MISSING else look_up(value, tuple(rest))
         if found is MISSING:
             if not await self._namespaces.items(namespace):
-                raise NotFound(f"Namespace {namespace} not found")
-            raise NotFound(f"Key '{_shown(key)}' in namespace '{namespace}' not found")
+                raise NotFound(f"Namespace {namespace:.200} not found")
+            raise NotFound(f"Key '{_shown(key):.200}' in namespace '{namespace}' not found")
         return found
 
     async def put(self, namespace: str, key: object, value: object) -> None:
@@ -82,7 +82,7 @@ class UserDatabase:
         def work(old: object) -> object:
             found = MISSING if old is ABSENT else look_up(old, tuple(rest))
             if found is MISSING:
-                raise NotFound(f"Key '{_shown(key)}' in namespace '{namespace}' not found")
+                raise NotFound(f"Key '{_shown(key):.200}' in namespace '{namespace}' not found")
             removed.append(found)
             remaining = remove_at(old, tuple(rest))
             return ABSENT if remaining is MISSING else remaining
