@@ -98,6 +98,18 @@ async def test_sighup_opens_the_log_anew(process: Process) -> None:
     await process.end()
 
 
+async def test_a_second_service_on_the_same_data_ends_before_it_does_anything(process: Process) -> None:
+    await process.start()
+    second = Process(process.paths)
+    with pytest.raises(AssertionError, match="another trio_moon works on"):
+        await second.start()
+    assert second.status == 1
+    await process.end()
+    await second.start()
+    await second.end()
+    second.clean_up()
+
+
 async def test_a_port_that_is_taken_stops_the_program_with_a_clear_word(process: Process, tmp_path: Path) -> None:
     client = await process.start()
     port = int(client.url.rsplit(":", 1)[1])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +21,9 @@ from trio_moon.store.schema import Schema, migrate
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
+LOCK_PATIENCE = 3.0
+"""Seconds that a former service may still take to end."""
+
 
 class StoreClosed(MoonError):
     """The database was asked before it opened or after it closed: a bug in the order of things."""
@@ -25,6 +31,10 @@ class StoreClosed(MoonError):
 
 class StoreFailed(NoSpace, sqlite3.OperationalError):
     """The disk didn't take what was written: it is full, read-only or broken. Nothing has changed."""
+
+
+class StoreInUse(MoonError):
+    """Another trio_moon works on the same data."""
 
 
 class Database:
@@ -47,7 +57,13 @@ class Database:
         self._schemas += (schema,)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Open (and migrate), serve until cancelled, close."""
+        """Open (and migrate), serve until cancelled, close. StoreInUse while another program has it."""
+        with ExitStack() as folder:
+            if self._path is not None:
+                await self._workers.run(lock_folder, self._path.parent, folder)
+            await self._serve(task_status)
+
+    async def _serve(self, task_status: trio.TaskStatus[None]) -> None:
         self._connection = await self._workers.run(self._open)
         try:
             task_status.started()
@@ -87,16 +103,17 @@ class Database:
         return work(self._connection)
 
     def _in_transaction(self, work: Callable[[sqlite3.Connection], T], durable: bool) -> T:
-        if self._connection is None:
+        connection = self._connection  # whoever closes meanwhile waits for us
+        if connection is None:
             raise StoreClosed("the database is not open")
-        self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-        self._connection.execute("BEGIN IMMEDIATE")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        connection.execute("BEGIN IMMEDIATE")
         try:
-            result = work(self._connection)
-            self._connection.execute("COMMIT")
+            result = work(connection)
+            connection.execute("COMMIT")
         except BaseException as error:
-            if self._connection.in_transaction:  # SQLite itself has given up on some errors
-                self._connection.execute("ROLLBACK")
+            if connection.in_transaction:  # SQLite itself has given up on some errors
+                connection.execute("ROLLBACK")
             if _is_of_the_disk(error):
                 self._disk_fails = str(error)
                 raise StoreFailed(f"The database can't be written: {error}") from error
@@ -148,3 +165,22 @@ class Database:
 def _is_of_the_disk(error: BaseException) -> bool:
     kinds = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
     return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF in kinds
+
+
+def lock_folder(folder: Path, until: ExitStack) -> None:
+    """Keep other services out of a folder until the stack is closed: two of them would report all filament twice."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    until.callback(os.close, handle)
+    deadline = time.monotonic() + LOCK_PATIENCE
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise StoreInUse(f"another trio_moon works on {folder.parent}") from None
+            time.sleep(0.05)
+        except OSError as error:
+            logger.warning("%s can't be locked against other services: %s", folder, error)
+            return
+        else:
+            return
