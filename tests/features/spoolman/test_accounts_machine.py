@@ -38,6 +38,10 @@ FAULTS = (
     "lost before",
     "lost after",
     "applied late",
+    "hangs before",
+    "hangs after",
+    "applied after we left",
+    "applied slowly",
     "refused",
     "busy",
     "gateway 404",
@@ -118,6 +122,7 @@ class FaultySpoolman:
     async def use(self, spool_id: int, used_mm: float) -> Applied | Refused | Unknown:
         fault, self.fault = self.fault, "none"
         await trio.sleep(0.01)
+        await self._take_its_time(fault, spool_id, used_mm)
         match fault:
             case "killed before sending":
                 raise Killed
@@ -144,6 +149,21 @@ class FaultySpoolman:
             return Refused("no spool", 404)
         self.apply(spool_id, used_mm)
         return Applied(Spool(spool_id, self.used[spool_id]))
+
+    async def _take_its_time(self, fault: str, spool_id: int, used_mm: float) -> None:
+        match fault:
+            case "hangs before":
+                await trio.sleep_forever()
+            case "hangs after":
+                self.apply(spool_id, used_mm)
+                await trio.sleep_forever()
+            case "applied after we left":
+                try:
+                    await trio.sleep_forever()
+                finally:
+                    self.late.append((spool_id, used_mm))
+            case "applied slowly":  # after the first look into the books, and before the second
+                await trio.sleep(1.8)
 
 
 class Service:

@@ -197,7 +197,7 @@ async def test_what_spoolman_refuses_is_parked_and_not_offered_for_ever(
     world.ledger.observe("extruder", 2.0)
     await trio.sleep(sum(REFUSED_PAUSES) + 100)
     assert len(offered) == 1 + len(REFUSED_PAUSES)
-    await trio.sleep(24 * 3600)
+    await trio.sleep(2 * 3600)
     assert len(offered) == 1 + len(REFUSED_PAUSES)
     assert world.reporter.parked[1].reason == "HTTP 422: no"
     assert world.pending == pytest.approx(2.0)

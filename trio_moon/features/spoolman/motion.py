@@ -29,6 +29,8 @@ QUERY_TIMEOUT = 1.0
 SUBSCRIBE_TIMEOUT = 1.5
 ASK_AGAIN = 0.5
 """Seconds until a Klipper that didn't answer is asked again."""
+STANDING_MM = 1e-4
+"""An extruder that is so near to where it was commanded to go is there: Klipper computes the two differently."""
 LOOK_EVERY = 1.0
 """Seconds between looks at whether what was commanded has been done."""
 TOOLHEAD_FIELDS = ("extruder", "position", "print_time", "extra_axes")
@@ -177,7 +179,7 @@ class FilamentMeter:
         with trio.move_on_after(QUERY_TIMEOUT), suppress(PeerError):
             status, _ = await self._printer.query({"toolhead": [*TOOLHEAD_FIELDS], "motion_report": ["live_position"]})
             commanded, done = parse_moment(status.get("toolhead", {})), parse_executed(status)
-            if commanded is not None and done == commanded:
+            if commanded is not None and done is not None and commanded.position_mm - done.position_mm < STANDING_MM:
                 return self._promised(commanded)
         return told
 
