@@ -100,6 +100,7 @@ class App:
             self.audience,
             access.guard,
             unix_socket=paths.comms / "moonraker.sock",
+            klippy_socket=klippy_socket,
             session_ended=self.printer.forget,
         )
         self.problems = [*document.problems, *document.unused()]

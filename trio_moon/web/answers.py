@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 JSON_TYPE = "application/json; charset=utf-8"
 JSONRPC_PATH = "/server/jsonrpc"
 WEBSOCKET_PATH = "/websocket"
+BRIDGE_PATH = "/klippysocket"
 
 
 class Answer(Struct):
@@ -205,7 +206,7 @@ class Answers:
             return self._preflight(head)
         if verb in ("GET", "HEAD") and (page := self._pages.find(head)) is not None:
             return _file_answer(head, page, self._pages.headers)
-        if head.path == WEBSOCKET_PATH:
+        if head.path in (WEBSOCKET_PATH, BRIDGE_PATH):
             raise BadParams("a websocket is opened with the headers 'Connection: Upgrade' and 'Upgrade: websocket'")
         caller = self._doorkeeper.admit(head)
         if head.transport is Transport.JSONRPC_HTTP:

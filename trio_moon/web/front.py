@@ -20,6 +20,7 @@ from trio_moon.rpc.jsonrpc import JsonRpc
 from trio_moon.rpc.registry import Registry
 from trio_moon.rpc.request_head import Doorkeeper
 from trio_moon.web.answers import Answers
+from trio_moon.web.bridge import Bridge
 from trio_moon.web.budget import Budget
 from trio_moon.web.connection import Connection
 from trio_moon.web.door import Door, Serve, open_tcp, open_unix
@@ -56,6 +57,7 @@ class Front:
         doorkeeper: Doorkeeper,
         *,
         unix_socket: Path | None = None,
+        klippy_socket: Path | None = None,
         page: Path | None = PAGE,
         session_ended: SessionEnded = _nothing,
     ) -> None:
@@ -82,7 +84,8 @@ class Front:
             budget=budget,
         )
         self._door = Door(limits)
-        self._websocket = LiveWebsocket(self._sessions, doorkeeper)
+        self._bridge = Bridge(klippy_socket, limits)
+        self._websocket = LiveWebsocket(self._sessions, doorkeeper, self._bridge)
         self._unix = UnixLane(self._sessions, doorkeeper)
         self._http = LiveHttp(
             self._answers,
@@ -150,6 +153,7 @@ class Front:
                     await self._closing.wait()
                     accepting.cancel_scope.cancel()
                 self._sessions.take_leave()
+                self._bridge.take_leave()
                 for connection in self._door.connections:
                     connection.ending = True
                     if not connection.busy:

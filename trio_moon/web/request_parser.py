@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from trio_moon.rpc.caller import Transport
 from trio_moon.rpc.request_head import RequestHead
-from trio_moon.web.answers import JSONRPC_PATH, WEBSOCKET_PATH
+from trio_moon.web.answers import BRIDGE_PATH, JSONRPC_PATH, WEBSOCKET_PATH
 
 
 class BadRequest(Exception):
@@ -103,7 +103,7 @@ def parse_head(
     transport = Transport.HTTP
     if path == JSONRPC_PATH:
         transport = Transport.JSONRPC_HTTP
-    elif path == WEBSOCKET_PATH and upgrade:
+    elif upgrade and path in (WEBSOCKET_PATH, BRIDGE_PATH):
         transport = Transport.WEBSOCKET
     verb = parser.get_method().decode("ascii")
     return ParsedHead(

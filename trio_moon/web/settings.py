@@ -53,6 +53,8 @@ class Limits:
     unknown_session: float = 60.0
     """A session that nobody has logged in to may stay for this long."""
     unknown_sessions: int = 20
+    bridges: int = 8
+    """Websockets that are put through to Klipper's own socket."""
     sessions_for_trusted: int = 10
     """Of `max_websocket_connections`, this many are kept for callers that are authorised."""
     sweep_every: float = 1.0

@@ -1,0 +1,129 @@
+"""One open websocket: frames in and out, pings, and how it ends. What is said is somebody else's matter."""
+
+from __future__ import annotations
+
+from typing import Protocol, cast
+
+import trio
+
+from trio_moon.model.errors import TooLarge, TooMany
+from trio_moon.rpc.caller import Caller
+from trio_moon.web.connection import Connection
+from trio_moon.web.frames import CLOSE, PING, PONG, TEXT, FrameReader, Violation, frame_close, frame_control, frame_text
+from trio_moon.web.outlet import Outlet
+from trio_moon.web.pieces import Pieces
+from trio_moon.web.sessions import Sessions
+
+
+class Hearer(Protocol):
+    """Who the messages are for."""
+
+    async def hear(self, messages: list[bytes | str]) -> None:
+        """Take what came with one read; comes back late when no more should be read."""
+
+
+class Talk:
+    """One open websocket."""
+
+    def __init__(self, connection: Connection, nursery: trio.Nursery, sessions: Sessions, caller: Caller) -> None:
+        self._connection = connection
+        self._limits = sessions.limits
+        self._caller = caller
+        self._frames = FrameReader()
+        self._pieces = Pieces(sessions.budget)
+        self._last: tuple[int, str] | None = None
+        self._ended = False
+        self._opened_at = self._heard_at = trio.current_time()
+        self._heard = self._pinged = False
+        self.outlet = Outlet(connection, frame_text, nursery, sessions.limits, self.end)
+
+    async def run(self, hearer: Hearer, data: bytes) -> None:
+        """Hear until the client or we close."""
+        connection = self._connection
+        while True:
+            if data:
+                messages = self._read(data)
+                if messages:
+                    await hearer.hear(messages)
+                elif self.outlet.crowded:  # with pongs
+                    await self.outlet.drained()
+                if self._last is not None:
+                    self.end(*self._last)
+            if self._ended:
+                if not self.outlet.stuck:
+                    await connection.linger()
+                return
+            data = await connection.receive()
+            if not data:
+                return
+            self._heard = True
+
+    def _read(self, data: bytes) -> list[bytes | str]:
+        """The messages that `data` completes. What the protocol forbids ends the session."""
+        messages: list[bytes | str] = []
+        try:
+            if not self._pieces.size and (text := self._frames.whole_text(data)) is not None:  # nearly always
+                self._check_size(len(text))
+                return [text]
+            for opcode, payload, ended in self._frames.feed(data):
+                if opcode == TEXT:
+                    self._check_size(len(payload))
+                    if ended and not self._pieces:
+                        messages.append(payload)
+                        continue
+                    self._pieces.add(payload)
+                    if ended:
+                        messages.append(self._pieces.take())
+                elif opcode == PING:
+                    self.outlet.write(frame_control(PONG, bytes(cast(bytes, payload))))
+                elif opcode == CLOSE:
+                    self._ends_after(int.from_bytes(cast(bytes, payload), "big"), "")
+        except Violation as error:
+            self._ends_after(error.code, error.reason)
+        except (TooLarge, TooMany) as error:
+            self._ends_after(1009, error.message)
+        return messages
+
+    def _check_size(self, more: int) -> None:
+        limits = self._limits
+        limit = limits.message_bytes if self._caller.authorized else limits.unknown_body_bytes
+        if self._pieces.size + more > limit:
+            raise TooLarge("the message is too big")
+
+    def _ends_after(self, code: int, reason: str) -> None:
+        """Close once what came before has been answered."""
+        self._last = (code, reason)
+
+    def end(self, code: int, reason: str) -> None:
+        """Say why, give the client a moment to read it, then the connection ends."""
+        if not self._ended:
+            self._ended = True
+            self.outlet.finish(frame_close(code, reason))
+
+    def take_leave(self, in_good_order: bool) -> None:
+        """The service goes."""
+        if in_good_order:
+            self.end(1001, "the service stops")
+        else:
+            self._connection.cut()
+
+    def leave_nothing(self) -> None:
+        """The connection is gone: give back what it held."""
+        self.outlet.shut()
+        self._pieces.drop()
+
+    def sweep(self, now: float) -> None:
+        """Ping a silent client, and let go of a dead one and of one that nobody logs in to."""
+        if self._ended:
+            return
+        if not self._caller.authorized and now - self._opened_at > self._limits.unknown_session:
+            self.end(1008, "nobody has logged in")
+            return
+        if self._heard:  # since the last sweep
+            self._heard_at, self._heard, self._pinged = now, False, False
+        silent = now - self._heard_at
+        if silent > self._limits.dead_after and not self.outlet.stuck:
+            self.end(1011, "no answer to our pings")
+        elif silent > self._limits.ping_after and not self._pinged:
+            self._pinged = True
+            self.outlet.write(frame_control(PING, b"moon"))
