@@ -8,21 +8,39 @@ from typing import Any
 
 import trio
 
-from trio_moon.kit.status_box import Status
+from trio_moon.kit.status_box import Status, StatusView
 from trio_moon.kit.topics import Topic
 from trio_moon.model.errors import KlippyAway, KlippyRefused
 from trio_moon.model.events import ConsoleLine, KlippyConnected, KlippyEvent, KlippyLost, KlippyReady, KlippyShutdown
-from trio_moon.printer.mirror import PrinterMirror
+from trio_moon.printer.mirror import Observer, PrinterMirror
 
 EXTRUDERS = ("extruder", "extruder1")
 Listener = Callable[[dict[str, object]], None]
+
+
+class LoudMirror(PrinterMirror):
+    """The real one only logs an observer's error."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.errors: list[Exception] = []
+
+    def observe(self, observer: Observer) -> None:
+        def loudly(changes: StatusView, eventtime: float) -> None:
+            try:
+                observer(changes, eventtime)
+            except Exception as error:
+                self.errors.append(error)
+                raise
+
+        super().observe(loudly)
 
 
 class QuietKlipper:
     """A Klipper with two extruders that has no life of its own."""
 
     def __init__(self) -> None:
-        self.mirror = PrinterMirror()
+        self.mirror = LoudMirror()
         self.events: Topic[KlippyEvent] = Topic()
         self.console: Topic[ConsoleLine] = Topic()
         self.state = "disconnected"
@@ -124,6 +142,7 @@ class PrintingKlipper(QuietKlipper):
     def __init__(self) -> None:
         super().__init__()
         self.process_id = 1
+        self._introduced: set[str] = set()
         self.extruded_mm = 0.0
         """The truth, over all lives."""
         self._begin_life()
@@ -131,24 +150,31 @@ class PrintingKlipper(QuietKlipper):
     def _begin_life(self) -> None:
         self.commanded = dict.fromkeys(EXTRUDERS, 0.0)
         self.extruder = EXTRUDERS[0]
-        self.print_time = self.clock = self.live_mm = 0.0
+        self.print_time = self.clock = self.live_mm = self._flushed = 0.0
         self._planned: list[Step] = []
         self._untold: list[Step] = []
         self._highest = dict.fromkeys(EXTRUDERS, 0.0)
 
-    def plan(self, *lengths_mm: float) -> None:
-        """The active extruder is to go forth and back by these lengths, a second each; the status says so."""
+    def plan(self, *lengths_mm: float, flushed: bool = True) -> None:
+        """The active extruder is to go forth and back by these lengths, a second each; the status says so.
+
+        Unless `flushed` the steps wait in the look-ahead: the position contains them, the print time doesn't.
+        """
         self.print_time = max(self.print_time, self.clock)
         for length in lengths_mm:
             start, time = self.commanded[self.extruder], self.print_time
             self.command(length, self.extruder)
             self._planned.append(Step(self.extruder, time, start, start + length))
+        if flushed:
+            self._flushed = self.print_time
         if self.state == "ready":
             self.tell_status()
 
     def pass_time(self, seconds: float) -> None:
         """The steps of these seconds are done. What Klipper shows as live position stays what it was."""
         self.clock += seconds
+        if self.clock >= self._flushed:
+            self._flushed = self.print_time
         while self._planned and self._planned[0].time + 1.0 <= self.clock:
             step = self._planned.pop(0)
             self._untold.append(step)
@@ -176,9 +202,19 @@ class PrintingKlipper(QuietKlipper):
         """What the active extruder did was told to a connection that had just ended."""
         self._untold = [step for step in self._untold if step.extruder != self.extruder]
 
+    def activate(self, extruder: str) -> None:
+        """A tool change; it flushes the look-ahead."""
+        self.extruder = extruder
+        self._flushed = self.print_time
+        if self.state == "ready":
+            self.tell_status()
+
+    def _toolhead(self) -> dict[str, object]:
+        return {**super()._toolhead(), "print_time": self._flushed}
+
     def go_on(self, extruder: str, mm: float, seconds: float) -> None:
         """What happens while nobody listens."""
-        self.extruder = extruder
+        self.activate(extruder)
         self.plan(mm)
         self.pass_time(seconds)
 
@@ -197,14 +233,17 @@ class PrintingKlipper(QuietKlipper):
     def meet_another(self) -> None:
         """Who listened is dead."""
         self.state = "disconnected"
-        self.mirror = PrinterMirror()
+        self.mirror = LoudMirror()
         self._listeners.clear()
 
     async def come_back(self, state: str = "ready") -> None:
         """The connection is there again."""
+        self._introduced.clear()
         await self.connect(state, self.process_id)
 
     async def ask(self, method: str, params: object = None, *, deadline: float | None = None) -> dict[str, object]:
         answer = await super().ask(method, params, deadline=deadline)
-        self.tell_steps(self.asked[-1])
+        if self.asked[-1] not in self._introduced:
+            self._introduced.add(self.asked[-1])
+            self.tell_steps(self.asked[-1])  # what was done while nobody listened
         return answer

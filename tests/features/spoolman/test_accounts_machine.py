@@ -24,6 +24,7 @@ from trio_moon.features.spoolman.ledger import Ledger, Tools
 from trio_moon.features.spoolman.lives import FAREWELL
 from trio_moon.features.spoolman.motion import FilamentMeter
 from trio_moon.features.spoolman.reporter import Reporter
+from trio_moon.features.spoolman.service import SAVE_EVERY
 from trio_moon.features.spoolman.spool import Spool
 from trio_moon.model.events import ConsoleLine
 from trio_moon.store.schema import migrate
@@ -190,9 +191,9 @@ class Service:
     def _save_soon(self) -> None:
         self.save_soon.set()
 
-    async def save(self) -> None:
-        """As soon as it may."""
-        if self.save_soon.is_set():
+    async def save(self, *, soon: bool = True) -> None:
+        """What has to be saved soon, or everything."""
+        if self.save_soon.is_set() or not soon:
             self.save_soon = trio.Event()
             await self.journal.commit(self.ledger, durable=False)
 
@@ -247,6 +248,7 @@ class Accounts(RuleBasedStateMachine):
             for step in steps:
                 if isinstance(step, (int, float)):
                     await trio.sleep(step)
+                    await self.service.save(soon=step < SAVE_EVERY)
                 elif (waiting := step()) is not None:
                     await waiting
             await trio.testing.wait_all_tasks_blocked()
@@ -270,13 +272,16 @@ class Accounts(RuleBasedStateMachine):
 
     def _catch_up(self) -> None:
         """Each extruder goes on a little, and all of its way is told."""
+        self._measure(self._catch_up_now)
+
+    def _catch_up_now(self) -> None:
         active = self.klipper.extruder
         for name in EXTRUDERS:
-            self.klipper.extruder = name
+            self.klipper.activate(name)
             self.klipper.plan(0.5)
         self.klipper.finish()
         self.klipper.tell_steps(*EXTRUDERS)
-        self.change_tool(active)
+        self.klipper.activate(active)
         self.klipper.refresh_live_position()
 
     # --- the printer
@@ -285,26 +290,23 @@ class Accounts(RuleBasedStateMachine):
     def first_spool(self, spool: int) -> None:
         self.change_spool(0, spool)
 
-    @rule(mm=st.floats(0.001, 60), retract=st.floats(0, 8))
-    def extrude(self, mm: float, retract: float) -> None:
-        self.klipper.plan(mm, -retract, retract)
+    @rule(mm=st.floats(0.001, 60), retract=st.floats(0, 8), flushed=st.booleans())
+    def extrude(self, mm: float, retract: float, flushed: bool) -> None:
+        self._measure(lambda: self.klipper.plan(mm, -retract, retract, flushed=flushed))
 
     @rule(seconds=st.floats(0, 5), fresh=st.booleans())
     def time_passes(self, seconds: float, fresh: bool) -> None:
-        self.klipper.pass_time(seconds)
-        if fresh:
-            self.klipper.refresh_live_position()
-        self._measure(seconds)
+        self._measure(
+            lambda: self.klipper.pass_time(seconds), self.klipper.refresh_live_position if fresh else 0, seconds
+        )
 
     @rule()
     def moves_are_told(self) -> None:
-        self.klipper.tell_steps(*EXTRUDERS)
-        self._run(self.service.save)
+        self._measure(lambda: self.klipper.tell_steps(*EXTRUDERS))
 
     @rule(name=st.sampled_from(EXTRUDERS))
     def change_tool(self, name: str) -> None:
-        self.klipper.extruder = name
-        self.klipper.tell_status()
+        self._measure(lambda: self.klipper.activate(name))
 
     @rule(
         lost=st.booleans(),
@@ -343,10 +345,15 @@ class Accounts(RuleBasedStateMachine):
     def emergency_stop(self, mm: float, done: int, how: str) -> None:
         """What is planned never happens; the only way on is a restart."""
         self._catch_up()
-        self.klipper.plan(mm, -mm / 2, mm)
-        self.klipper.pass_time(done)
-        self.klipper.tell_steps(*EXTRUDERS)
-        self._measure(2.5, self.klipper.stop, 3)
+        self._measure(
+            lambda: self.klipper.plan(mm, -mm / 2, mm),
+            lambda: self.klipper.pass_time(done),
+            lambda: self.klipper.tell_steps(*EXTRUDERS),
+            self.klipper.refresh_live_position,
+            2.5,
+            self.klipper.stop,
+            3,
+        )
         if how == "killed":
             self._start()
         if how == "cut":
@@ -475,6 +482,7 @@ class Accounts(RuleBasedStateMachine):
 
     @invariant()
     def the_books_are_sane(self) -> None:
+        assert self.klipper.mirror.errors == []
         state = self.service.ledger.state
         assert all(abs(mm) < 1e6 for mm in state.pending.values())
         open_spools = [intent.spool_id for intent in state.intents.values() if intent.outcome == "open"]

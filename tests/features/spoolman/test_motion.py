@@ -50,6 +50,7 @@ async def measuring(bench: Bench) -> AsyncIterator[None]:
         await bench.klipper.connect()
         yield
         nursery.cancel_scope.cancel()
+    assert bench.klipper.mirror.errors == []
 
 
 async def test_moves_are_counted_as_they_are_told(autojump_clock: trio.testing.MockClock) -> None:
