@@ -299,6 +299,18 @@ async def test_what_spoolman_asked_us_to_wait_for_ends_with_its_return(world: Wo
     assert world.spoolman.used_mm == pytest.approx(2.0)
 
 
+async def test_what_was_used_while_a_report_hung_follows_it_at_once(world: World, autojump_clock: MockClock) -> None:
+    world.ledger.observe("extruder", 2.0)
+    world.spoolman.use_after = 1000
+    await trio.sleep(5.5)
+    world.spoolman.read_after = 1000
+    await trio.sleep(6.0)
+    world.ledger.observe("extruder", 5.0)
+    world.spoolman.use_after = world.spoolman.read_after = 0
+    await trio.sleep(2.5)
+    assert world.spoolman.used_mm == pytest.approx(5.0)
+
+
 async def test_a_question_that_hangs_is_asked_again_beside_it(world: World, autojump_clock: MockClock) -> None:
     world.spoolman.read_after = 1000
     world.ledger.observe("extruder", 2.0)

@@ -81,23 +81,26 @@ class Reporter:
 
     async def run(self) -> None:
         """Report every `every` seconds, sooner after a wake or when something failed."""
+        began = trio.current_time()
         while True:
-            with trio.move_on_after(self._pause()):
+            with trio.move_on_after(self._pause(began)):
                 await self._wake.wait()
             self._wake = trio.Event()
+            began = trio.current_time()
             try:
                 await self.report_all()
             except MoonError as error:  # the journal can't be written: nothing may be sent
                 logger.debug("no report: %s", error)
                 await trio.sleep(RETRY_AWAY)
 
-    def _pause(self) -> float:
+    def _pause(self, began: float) -> float:
+        """How long to wait after a round that began then: one that took long has held up the next."""
         now = trio.current_time()
         if now < self._hold_until:
             return self._hold_until - now
         if self._away:
             return min(self._every, RETRY_AWAY)
-        return min(self._every, max(LEAST_PAUSE, self._retries.next_at(self._pending_spools()) - now))
+        return max(LEAST_PAUSE, min(began + self._every, self._retries.next_at(self._pending_spools())) - now)
 
     async def report_all(self) -> None:
         """One round over everything that is pending or open."""
