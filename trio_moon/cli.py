@@ -141,7 +141,7 @@ def run(arguments: argparse.Namespace) -> int:
     finally:
         logbook.close()
     if app.stop.restart:
-        os.execv(sys.executable, [sys.executable, "-m", "trio_moon", *sys.argv[1:]])
+        os.execv(sys.executable, sys.orig_argv)
     return OK
 
 

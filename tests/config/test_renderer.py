@@ -155,3 +155,11 @@ async def test_a_process_that_was_killed_while_idle_costs_no_message(renderer: R
         while Path(f"/proc/{worker}/stat").read_text().split()[2] != "Z":
             await trio.sleep(0.01)
     assert await renderer.render(template, {"x": [3, 4]}) == "34"
+
+
+async def test_files_where_we_were_started_are_not_taken_for_modules(
+    renderer: Renderer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pickle.py").write_text("raise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    assert await renderer.render(Template("{ 1 + 0 }"), {}) == "1"

@@ -114,7 +114,7 @@ class _Worker:
     async def start(cls) -> _Worker:
         try:
             process = await trio.lowlevel.open_process(
-                [sys.executable, "-m", "trio_moon.config.render_worker"],
+                [sys.executable, "-P", "-m", "trio_moon.config.render_worker"],  # nothing from where we were started
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env={**os.environ, "PYTHONPATH": _PACKAGE_HOME},

@@ -104,7 +104,7 @@ def _read_kind(path: str) -> str | None:
 
 async def _run(kind: str, source: str, target: Path) -> bool:
     """Run the library in a process of its own; whether it succeeded."""
-    command = [sys.executable, "-c", _PROGRAM, kind, source, str(target)]
+    command = [sys.executable, "-P", "-c", _PROGRAM, kind, source, str(target)]
     done = None
     with trio.move_on_after(LONGEST):
         done = await trio.run_process(
