@@ -188,6 +188,30 @@ async def test_who_only_holds_connections_is_sent_away(house: House) -> None:
     await house.is_unharmed()
 
 
+async def test_a_shortage_of_descriptors_ends_nobody_who_is_connected(house: House) -> None:
+    before = house.descriptors
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with house.watched() as watch, house.client.websocket() as socket:
+        limit = house.descriptors + 20
+        resource.prlimit(house.process.pid, resource.RLIMIT_NOFILE, (limit, hard))
+
+        async def come(tls: bool) -> None:
+            with suppress(trio.BrokenResourceError), trio.move_on_after(2):
+                stream: trio.abc.Stream = await (house.connect_tls() if tls else house.connect())
+                async with stream:
+                    await stream.send_all(INFO)
+                    await trio.sleep(2)
+
+        async with trio.open_nursery() as nursery:
+            for number in range(60):
+                nursery.start_soon(come, number % 2 == 0)
+        assert (await socket.call("server.info"))["klippy_state"] == "ready"
+        resource.prlimit(house.process.pid, resource.RLIMIT_NOFILE, (1024, hard))
+    assert watch.longest < 5
+    await house.lets_go(before)
+    await house.is_unharmed()
+
+
 async def test_websockets_beyond_the_limit_are_refused_and_their_places_come_back(house: House) -> None:
     before = house.descriptors
     said: Counter[bytes] = Counter()

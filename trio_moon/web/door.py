@@ -33,9 +33,9 @@ Serve = Callable[[Connection], Awaitable[object]]
 class Door:
     """Lets connections in and sees to it that each can only hurt itself."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, descriptors_each: int = 1) -> None:
         self._limits = limits
-        self._most = _allowed_connections(limits.connections)
+        self._most = _allowed_connections(limits.connections, descriptors_each)
         self._connections: set[Connection] = set()
         self._per_address: Counter[str] = Counter()
         self._empty = trio.Event()
@@ -220,15 +220,16 @@ def _is_ours(address: str) -> bool:
     return ipaddress.ip_address(address).is_loopback
 
 
-def _allowed_connections(wanted: int) -> int:
+def _allowed_connections(wanted: int, descriptors_each: int) -> int:
     """As many as wanted, if the system gives us the file descriptors."""
     reserve = 200
+    needed = wanted * descriptors_each + reserve
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < wanted + reserve:
-        better = wanted + reserve if hard == resource.RLIM_INFINITY else min(hard, wanted + reserve)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        better = needed if hard == resource.RLIM_INFINITY else min(hard, needed)
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (better, hard))
             soft = better
         except (OSError, ValueError):
             pass
-    return wanted if soft == resource.RLIM_INFINITY else max(16, min(wanted, soft - reserve))
+    return wanted if soft == resource.RLIM_INFINITY else max(16, min(wanted, (soft - reserve) // descriptors_each))

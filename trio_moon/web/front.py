@@ -29,7 +29,7 @@ from trio_moon.web.live_websocket import LiveWebsocket
 from trio_moon.web.pages import Pages
 from trio_moon.web.sessions import SessionEnded, Sessions
 from trio_moon.web.settings import FrontSettings
-from trio_moon.web.tls import Tls, tls_context
+from trio_moon.web.tls import DESCRIPTORS_EACH, Tls, tls_context
 from trio_moon.web.unix_lane import UnixLane
 from trio_moon.web.uploads import Uploads
 
@@ -83,7 +83,7 @@ class Front:
             limits=limits,
             budget=budget,
         )
-        self._door = Door(limits)
+        self._door = Door(limits, 1 if settings.certificate is None else DESCRIPTORS_EACH)
         self._bridge = Bridge(klippy_socket, limits)
         self._websocket = LiveWebsocket(self._sessions, doorkeeper, self._bridge)
         self._unix = UnixLane(self._sessions, doorkeeper)

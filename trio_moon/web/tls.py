@@ -19,6 +19,8 @@ from trio_moon.web.connection import LINGER, Connection, Gone
 HANDSHAKE_TIMEOUT = 10.0
 HANDSHAKES = 2
 """So many are computed at once, in threads: a flood of them delays itself only."""
+DESCRIPTORS_EACH = 3
+"""Of a connection: the wire and a pair."""
 READ_SIZE = 65536
 
 NO_TLS = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -56,7 +58,10 @@ class Tls:
         except Gone:
             return
         connection.deadline = math.inf
-        tunnel = _Tunnel(secret, connection.sock)
+        try:
+            tunnel = _Tunnel(secret, connection.sock)
+        except OSError:  # no more descriptors
+            return
         connection.sock, connection.secure = tunnel.lane_end, True
         lane = self._http2 if secret.tls.selected_alpn_protocol() == "h2" else self._http1
         try:
