@@ -19,6 +19,7 @@ import trio
 from tests.benchmarks.loads import LOADS, Rows
 from tests.benchmarks.printer import BusyPrinter
 from tests.benchmarks.server import run_server
+from trio_moon.testing import MockSpoolman
 
 OURS = [sys.executable, "-m", "trio_moon", "run", "-n"]
 
@@ -27,10 +28,11 @@ async def measure(command: list[str], loads: list[str], seconds: float, folder: 
     """One server, alone, at each of the loads."""
     rows: Rows = {}
     klipper = folder / "klipper.sock"
-    printer = BusyPrinter(klipper)
+    printer, spoolman = BusyPrinter(klipper), MockSpoolman()
     async with trio.open_nursery() as nursery:
         await nursery.start(printer.run)
-        async with run_server(command, folder / "data", klipper, _free_port()) as server:
+        await nursery.start(spoolman.run)
+        async with run_server(command, folder / "data", klipper, spoolman.url, _free_port()) as server:
             for load in loads:
                 rows |= await LOADS[load](server, printer, seconds)
         nursery.cancel_scope.cancel()

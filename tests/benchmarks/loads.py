@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TypeVar
 
 import trio
 
+from tests.benchmarks.crowd import Crowd, Heard
 from tests.benchmarks.printer import OBJECTS, BusyPrinter
 from tests.benchmarks.server import Server
 from tests.web.world import UPGRADE, HttpClient, WsClient, client_frame, multipart
@@ -18,9 +20,12 @@ C = TypeVar("C")
 Rows = dict[str, float]
 """What was measured: microseconds of CPU (or milliseconds, seconds, MiB, where the name says so)."""
 
-PATHS = ("/server/info", "/printer/info", "/api/printer")
+PATHS = ("/server/info", "/printer/info", "/api/printer", "/server/spoolman/status")
 METHODS = ("server.info", "printer.info")
-FANOUT = ((10, 50), (50, 20), (200, 5))
+FANOUT = ((10, 50, False), (50, 20, False), (200, 5, False), (50, 20, True), (50, 500, False))
+"""Clients, updates a second, and whether the clients offer to compress."""
+SETTLED = 1.0
+"""Seconds in which the last updates arrive, unless the server is far behind."""
 
 
 async def http(server: Server, printer: BusyPrinter, seconds: float) -> Rows:
@@ -66,32 +71,23 @@ async def rpc(server: Server, printer: BusyPrinter, seconds: float) -> Rows:
 
 
 async def fanout(server: Server, printer: BusyPrinter, seconds: float) -> Rows:
-    """Status updates to many subscribers; the cost of one delivered message."""
+    """Status updates to many subscribers: the cost of one delivered message; of the fastest, what is lost or late."""
     rows: Rows = {}
-    for count, rate in FANOUT:
-        async with _websockets(server, count) as clients, trio.open_nursery() as nursery:
-            for client in clients:
-                await client.call("printer.objects.subscribe", objects=dict.fromkeys(OBJECTS))
-            heard = 0
-
-            async def listen(client: WsClient) -> None:
-                nonlocal heard
-                while True:
-                    opcode, payload = await client.frame()
-                    heard += opcode == 1 and b"notify_status_update" in payload[:80]
-
-            for client in clients:
-                nursery.start_soon(listen, client)
-            printer.rate = rate
-            await trio.sleep(0.5)
-            before, cpu, heard = printer.sent, server.cpu(), 0
+    for count, rate, deflate in FANOUT:
+        join = partial(Crowd, server.port, count, dict.fromkeys(OBJECTS), deflate=deflate)
+        crowd = await trio.to_thread.run_sync(join)
+        heard = Heard()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.to_thread.run_sync, crowd.listen, heard, seconds + SETTLED)
+            before, cpu, printer.rate = printer.sent, server.cpu(), rate
             await trio.sleep(seconds)
-            cost, sent = server.cpu() - cpu, printer.sent - before
             printer.rate = 0
-            await trio.sleep(0.3)
-            rows[f"status to {count} clients at {rate} Hz"] = cost / max(heard, 1) * 1e6
-            rows[f"lost of {count} at {rate} Hz"] = float(max(0, sent * count - heard))
-            nursery.cancel_scope.cancel()
+            cost = server.cpu() - cpu
+        crowd.close()
+        what = f"{count} clients at {rate} Hz{' that offer deflate' if deflate else ''}"
+        rows[f"status to {what}"] = cost / max(heard.updates, 1) * 1e6
+        rows[f"lost of {what}"] = float((printer.sent - before) * count - heard.updates)
+        rows[f"slowest 1 % of {what}, ms"] = heard.slowest_percent * 1e3
     return rows
 
 

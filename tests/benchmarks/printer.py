@@ -66,6 +66,7 @@ class BusyPrinter:
         self.rate = 0.0
         self.sent = 0
         self._subscribers: dict[trio.SocketStream, tuple[bytes, list[bytes]]] = {}
+        self._writing = trio.Lock()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled."""
@@ -89,7 +90,8 @@ class BusyPrinter:
             self.sent += bool(self._subscribers)
             for stream, (head, ring) in tuple(self._subscribers.items()):
                 stamp = b'"params":{"eventtime":%.6f,"status":' % time.monotonic()
-                await stream.send_all(head + stamp + ring[self.sent % VARIANTS] + b"}}\x03")
+                async with self._writing:
+                    await stream.send_all(head + stamp + ring[self.sent % VARIANTS] + b"}}\x03")
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         buffer = b""
@@ -97,7 +99,8 @@ class BusyPrinter:
             while data := await stream.receive_some(65536):
                 *frames, buffer = (buffer + data).split(b"\x03")
                 answers = [self._answer(json.loads(frame), stream) for frame in frames]
-                await stream.send_all(b"".join(json.dumps(answer).encode() + b"\x03" for answer in answers))
+                async with self._writing:
+                    await stream.send_all(b"".join(json.dumps(answer).encode() + b"\x03" for answer in answers))
         except trio.BrokenResourceError:
             pass
         finally:

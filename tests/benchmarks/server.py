@@ -28,6 +28,8 @@ klippy_uds_address: {klipper}
 trusted_clients:
   127.0.0.0/8
 [octoprint_compat]
+[spoolman]
+server: {spoolman}
 [history]
 [machine]
 provider: none
@@ -58,11 +60,13 @@ class Server:
 
 
 @asynccontextmanager
-async def run_server(command: Sequence[str], folder: Path, klipper: Path, port: int) -> AsyncIterator[Server]:
+async def run_server(
+    command: Sequence[str], folder: Path, klipper: Path, spoolman: str, port: int
+) -> AsyncIterator[Server]:
     """Start `command -d folder`, wait until it says that Klipper is ready, and end it afterwards."""
     for name in ("config", "gcodes", "logs", "comms"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    (folder / "config/moonraker.conf").write_text(CONFIGURATION.format(port=port, klipper=klipper))
+    (folder / "config/moonraker.conf").write_text(CONFIGURATION.format(port=port, klipper=klipper, spoolman=spoolman))
     began = time.monotonic()
     with (folder / "output.log").open("wb") as output:
         process = subprocess.Popen([*command, "-d", str(folder)], stdout=output, stderr=output)
