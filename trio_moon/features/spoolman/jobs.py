@@ -128,7 +128,7 @@ class JobKeeper:
         same = job is not None and filename == self._filename
         if job is not None and not (same and self._jobs.job_open):
             await self._close(state if same and state in ENDED else LOST)
-        if self._jobs.job_open and not same:
+        elif self._jobs.job_open and not same:
             await self._open(filename, nursery)
 
     async def _remember(self, job: int, nursery: trio.Nursery) -> None:
