@@ -244,6 +244,22 @@ async def test_a_klipper_that_began_anew_while_nobody_followed_is_another(
     assert bench.measured() == (14, 0)
 
 
+async def test_an_error_of_our_own_is_no_new_life(autojump_clock: trio.testing.MockClock) -> None:
+    """What Klipper answered last may be newer than what its status told."""
+    bench = Bench()
+    async with measuring(bench):
+        bench.klipper.command(10, seconds=20)
+        bench.klipper.tell_move(0, 10)
+        moment = await bench.meter.moment()
+        bench.ledger.set_tools({0: 1, 1: 2}, moment)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(bench.meter.run)
+        await trio.testing.wait_all_tasks_blocked()
+        bench.klipper.tell_move(0, 10)
+        nursery.cancel_scope.cancel()
+    assert bench.measured() == (10, 0)
+
+
 async def test_at_the_first_meeting_what_was_extruded_before_is_not_ours(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

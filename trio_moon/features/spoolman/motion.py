@@ -12,7 +12,7 @@ from typing import Protocol
 import trio
 from msgspec.structs import replace
 
-from trio_moon.features.spoolman.ledger import Ledger, Moment
+from trio_moon.features.spoolman.ledger import Ledger, Moment, Session
 from trio_moon.features.spoolman.lives import AWAKE, Lives, identify
 from trio_moon.features.spoolman.positions import number, parse_executed, parse_moment, parse_move
 from trio_moon.features.spoolman.promises import Promises
@@ -121,7 +121,9 @@ class FilamentMeter:
             with self._printer.events.subscribe() as news:
                 task_status.started()
                 task_status = trio.TASK_STATUS_IGNORED
-                self._measuring = self._source_open = False  # whatever happened while nobody listened
+                self._source_open = False
+                if self._identify() != self._ledger.state.session:
+                    self._measuring = False  # Klipper went, and perhaps came, while nobody listened
                 self._begin_measuring()
                 with suppress(trio.EndOfChannel):
                     while True:
@@ -199,7 +201,7 @@ class FilamentMeter:
         return replace(moment, promised=self._promises.upto(moment))
 
     def _enter_life(self, moment: Moment | None) -> None:
-        session = identify(self._printer.info.get("process_id"), self._socket_path)
+        session = self._identify()
         state = self._ledger.state
         first = state.session is None
         if self._lives.is_another(state, session, moment, trio.current_time()):
@@ -219,6 +221,9 @@ class FilamentMeter:
                 self._ledger.observe(moment.extruder, moment.position_mm)
             self._ledger.pass_time(moment.print_time)
             self._activate(moment.extruder)
+
+    def _identify(self) -> Session:
+        return identify(self._printer.info.get("process_id"), self._socket_path)
 
     def _has_given_nothing(self, moment: Moment | None) -> bool:
         """Whether no extruder has ever moved in this life. Where an idle one stands, nobody tells."""
