@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -408,3 +410,32 @@ async def test_files_move_into_and_out_of_the_folder_of_the_print(world: World) 
     for source, dest in [("sub/a.gcode", "sub/printed.gcode"), ("sub", "other"), ("sub/printed.gcode", "p.gcode")]:
         with pytest.raises(Forbidden, match="is being printed"):
             await world.call("move", source=f"gcodes/{source}", dest=f"gcodes/{dest}")
+
+
+async def test_a_network_share_that_hangs_keeps_nobody_waiting_but_for_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back = threading.Event()
+    really = os.stat
+
+    def stat(path: Path | str | int, **options: Any) -> os.stat_result:
+        if not isinstance(path, int) and str(path).endswith("gcodes") and not back.is_set():
+            assert threading.current_thread() is not threading.main_thread()
+            back.wait(30)
+        return really(path, **options)
+
+    async with World.open(tmp_path) as world:
+        monkeypatch.setattr(os, "stat", stat)
+        listed: list[object] = []
+
+        async def list_folder() -> None:
+            listed.append(await world.call("get_directory", path="gcodes"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(list_folder)
+            await trio.sleep(0.05)
+            assert "gcodes" in world.files.registered_directories()
+            assert [file["path"] for file in await world.call("list", root="config")] == []
+            assert not listed
+            back.set()
+        assert listed

@@ -12,6 +12,7 @@ from typing import Any
 import trio
 
 from trio_moon.features.files import SCHEMA, Files, FilesSettings
+from trio_moon.features.files.places import Place
 from trio_moon.kit.json_codec import Raw
 from trio_moon.kit.status_box import Status, StatusView
 from trio_moon.model.paths import DataPaths
@@ -81,6 +82,8 @@ class World:
             async with trio.open_nursery() as services:
                 for service in world.files.services().values():
                     await services.start(service.run)
+                async with world.files.library.alone_in_roots_of(Place("gcodes"), Place("config")):
+                    pass  # the first look at everything is over
                 yield world
                 services.cancel_scope.cancel()
             nursery.cancel_scope.cancel()

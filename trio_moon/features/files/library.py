@@ -58,8 +58,9 @@ class Library:
         async with AsyncExitStack() as stack:
             for lock in self._locks.values():
                 await stack.enter_async_context(lock)
+            ready()  # a network share that is gone hangs from here on, and must cost nothing but its files
+            await self.on_disk(self.roots.look)
             await self.on_disk(self.staging.clean)
-            ready()
             self._index = Index()
             for root in self.roots:
                 self._index.fill(await self.on_disk(list, self._walk(Place(root.name))))

@@ -40,6 +40,7 @@ class Roots:
         self._roots = {root.name: root for root in roots}
         self._link_targets = tuple(link_targets)
         self._reserved = tuple(os.path.realpath(path) for path in reserved)
+        self._present = list(self._roots)
 
     def __iter__(self) -> Iterator[Root]:
         return iter(self._roots.values())
@@ -48,8 +49,13 @@ class Roots:
         return name in self._roots
 
     def names(self) -> list[str]:
-        """The roots that exist, as `server.info` lists them."""
-        return [root.name for root in self if root.path.is_dir()]
+        """The roots that existed at the last `look`: the only thing here that doesn't block."""
+        return self._present
+
+    def look(self) -> list[str]:
+        """See which roots exist. On a network share that is gone this takes for ever."""
+        self._present = [root.name for root in self if root.path.is_dir()]
+        return self._present
 
     def get(self, name: str) -> Root:
         """The root of this name; NotFound if there is none."""

@@ -58,11 +58,12 @@ class FileCalls:
     async def list_files(self, params: WholeRoot, caller: Caller) -> object:
         return await self._library.on_disk(listing.list_files, self._roots, params.root)
 
-    def roots(self, params: NoParams, caller: Caller) -> object:
+    async def roots(self, params: NoParams, caller: Caller) -> object:
+        present = await self._library.on_disk(self._roots.look)
         return [
             {"name": root.name, "path": str(root.path), "permissions": "rw" if root.writable else "r"}
             for root in self._roots
-            if root.path.is_dir()
+            if root.name in present
         ]
 
     @_blame_the_argument

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import closing
+from functools import partial
 
 import trio
 
@@ -14,6 +15,7 @@ from trio_moon.features.files.folder_watch import FolderWatch
 from trio_moon.features.files.library import Library
 from trio_moon.features.files.places import Place
 from trio_moon.kit.inotify import Inotify
+from trio_moon.kit.periodic import periodic
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +44,10 @@ class Watcher:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Look once, then tell of every change."""
         await self._library.open(task_status.started)
-        if not self._enabled:
-            await trio.sleep_forever()
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(periodic, LOOK_EVERY, partial(self._library.on_disk, self._library.roots.look))
+            if not self._enabled:
+                await trio.sleep_forever()
             nursery.start_soon(self._keep_telling)
             try:
                 with closing(Inotify()) as kernel:

@@ -98,9 +98,9 @@ class MetadataScanner:
         """Follow the library: scan what is new, forget what has gone."""
         while True:
             with self._library.told.subscribe() as changes:
-                await self._catch_up()
                 task_status.started()
                 task_status = trio.TASK_STATUS_IGNORED
+                await self._catch_up()
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._scan_wanted)
                     await self._follow_all(changes)
