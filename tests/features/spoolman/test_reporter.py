@@ -24,6 +24,7 @@ class Scripted:
     def __init__(self) -> None:
         self.used_mm = 0.0
         self.uses: list[float] = []
+        self.readings = 0
         self.there = True
         self.away = ""
         self.read_after = 0.0
@@ -36,6 +37,7 @@ class Scripted:
         return Applied(Spool(1, self.used_mm))
 
     async def read_spool(self, spool_id: int) -> Spool | Missing | Away:
+        self.readings += 1
         await trio.sleep(self.read_after)
         if self.away:
             return Away(self.away)
@@ -287,6 +289,17 @@ async def test_a_change_of_a_refused_spool_is_a_reason_to_offer_again(world: Wor
     assert world.spoolman.used_mm == pytest.approx(2.0)
 
 
+async def test_a_spoolman_that_is_away_is_not_asked_all_the_time(world: World, autojump_clock: MockClock) -> None:
+    world.spoolman.answer_use = lambda used_mm: Refused("HTTP 422: no", 422)
+    world.ledger.observe("extruder", 2.0)
+    await trio.sleep(20)
+    world.spoolman.away = "no route"
+    world.reporter.note_return()
+    before = world.spoolman.readings
+    await trio.sleep(100)
+    assert world.spoolman.readings - before < 110
+
+
 async def test_what_spoolman_asked_us_to_wait_for_ends_with_its_return(world: World, autojump_clock: MockClock) -> None:
     world.spoolman.answer_use = lambda used_mm: Refused("HTTP 503", None, 300.0)
     world.ledger.observe("extruder", 2.0)
@@ -307,8 +320,16 @@ async def test_what_was_used_while_a_report_hung_follows_it_at_once(world: World
     await trio.sleep(6.0)
     world.ledger.observe("extruder", 5.0)
     world.spoolman.use_after = world.spoolman.read_after = 0
-    await trio.sleep(2.5)
+    await trio.sleep(2.0)
     assert world.spoolman.used_mm == pytest.approx(5.0)
+    world.ledger.observe("extruder", 6.0)  # told late
+    await trio.sleep(1.0)
+    assert world.spoolman.used_mm == pytest.approx(6.0)
+    world.ledger.observe("extruder", 7.0)
+    await trio.sleep(2.0)
+    assert world.spoolman.used_mm == pytest.approx(6.0)
+    await trio.sleep(3.5)
+    assert world.spoolman.used_mm == pytest.approx(7.0)
 
 
 async def test_a_question_that_hangs_is_asked_again_beside_it(world: World, autojump_clock: MockClock) -> None:

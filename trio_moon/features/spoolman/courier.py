@@ -72,6 +72,8 @@ class Courier:
         self._on_gone = on_gone
         self._news = trio.Event()
         self.retries = Retries()
+        self.doubted = False
+        """Whether a report wasn't answered as it should be. Whoever looks sets it back."""
 
     def note_news(self) -> None:
         """The websocket told something: a report that waits for its answer may be settled by it."""
@@ -122,6 +124,7 @@ class Courier:
             raise
         self.retries.sent(spool.id, trio.current_time())
         outcome, finding = await self._send(intent)
+        self.doubted = self.doubted or not isinstance(outcome, Applied)
         match outcome:
             case Applied(shown):
                 self._witness.answered(intent, shown.used_mm, time.time())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
 
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 RETRY_AWAY = 1.0
 """Seconds between attempts while Spoolman is away and something is pending."""
+SLOW_ROUND = 1.0
+"""A round that took longer was held up by somebody."""
 LEAST_PAUSE = 0.05
 WATCH_FOR = 900.0
 """Seconds for which a report that was taken back may still turn up in Spoolman."""
@@ -47,6 +50,7 @@ class Reporter:
         self._wake = trio.Event()
         self._hold_until = 0.0
         self._away = ""
+        self._troubled = False
 
     @property
     def away_because(self) -> str:
@@ -94,19 +98,22 @@ class Reporter:
                 await trio.sleep(RETRY_AWAY)
 
     def _pause(self, began: float) -> float:
-        """How long to wait after a round that began then: one that took long has held up the next."""
+        """How long to wait after a round that began then; in trouble and just after it, not so long."""
         now = trio.current_time()
         if now < self._hold_until:
             return self._hold_until - now
-        if self._away:
-            return min(self._every, RETRY_AWAY)
-        return max(LEAST_PAUSE, min(began + self._every, self._retries.next_at(self._pending_spools())) - now)
+        again_at = math.inf if self._away else self._retries.next_at(self._pending_spools())
+        troubled = bool(self._away) or self._courier.doubted or now - began > SLOW_ROUND
+        every = min(self._every, RETRY_AWAY) if troubled or self._troubled else self._every
+        self._troubled = troubled
+        return max(LEAST_PAUSE, min(began + every, again_at) - now)
 
     async def report_all(self) -> None:
         """One round over everything that is pending or open."""
         if trio.current_time() < self._hold_until:
             return
         self._forget_old()
+        self._courier.doubted = False
         for spool_id in self._busy_spools():
             try:
                 away = await self._courier.serve(spool_id)
