@@ -23,6 +23,8 @@ from trio_moon.web.uploads import Uploads
 
 READ_SIZE = 16384
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+REMEMBERED = 4096
+"""A longer head is parsed anew each time: idle connections shouldn't hold much."""
 BURST = 32
 """So many pipelined answers, then the others get their turn."""
 
@@ -154,7 +156,7 @@ class _Exchange:
                 strip=self._lane._prefix,
                 secure=self._connection.secure,
             )
-            self._known_head = head
+            self._known_head = head if size <= REMEMBERED else b""
         return self._known
 
     async def _serve_one(self, parsed: ParsedHead, size: int) -> bool:

@@ -19,7 +19,7 @@ def parse_moment(toolhead: Mapping[str, Any]) -> Moment | None:
     extruder, axes = toolhead.get("extruder"), toolhead.get("extra_axes")
     if not isinstance(extruder, str) or not extruder:
         return None
-    axis = axes.get(extruder, E_AXIS) if isinstance(axes, Mapping) else E_AXIS
+    axis = axes.get(extruder, E_AXIS) if isinstance(axes, dict) else E_AXIS
     position_mm = _coordinate(toolhead.get("position"), axis)
     print_time = number(toolhead.get("print_time"))
     if print_time is None or not 0 <= print_time < LARGEST_TIME:
