@@ -220,6 +220,29 @@ async def test_a_job_knows_what_it_took_from_which_spool(bench: Bench) -> None:
         assert sum(report["filament_used"] for report in reports) == pytest.approx(42.0)
 
 
+async def test_a_print_that_a_restart_of_klipper_ended_is_over_in_the_books(bench: Bench) -> None:
+    sliced(bench, "long.gcode", "240.0", moves="G1 E10 F1800\nPAUSE")
+    async with service(bench) as (_, client):
+        await choose(client, 1)
+        await client.post("/printer/print/start", json={"filename": "long.gcode"})
+
+        async def last_status() -> Any:
+            jobs = (await client.result("/server/spoolman/jobs"))["jobs"]
+            return jobs[0]["status"] if jobs else None
+
+        async def is_printing() -> bool:
+            return bool(await last_status() == "in_progress")
+
+        async def is_over() -> bool:
+            return bool(await last_status() == "klippy_disconnect")
+
+        await until(is_printing)
+        await bench.klipper.restart()
+        await until(is_over)
+        await bench.klipper.extrude(5.0)
+        await bench.accounts_agree()
+
+
 async def test_a_macros_variables_follow_the_spool(tmp_path: Path) -> None:
     async with opened_bench(tmp_path, more="spool_macro: SPOOL_INFO") as bench:
         variables = {"spool_id": 0, "material": "", "name": "", "remaining_length": 0.0, "unrelated": 5}
