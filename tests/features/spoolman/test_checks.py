@@ -115,6 +115,17 @@ async def test_what_spoolman_says_now_blocks_a_print(autojump_clock: MockClock) 
         await stock.check.guard("a.gcode")
 
 
+async def test_a_report_that_may_have_arrived_is_not_taken_off_twice(autojump_clock: MockClock) -> None:
+    """After an outage one report may hold an hour's filament, and Spoolman show it before it is settled."""
+    stock = Stock(replace(PLA, used_mm=850.0, remaining_mm=150.0), {"filament_total": 100.0})
+    stock.ledger.state.pending[1] = 860.0
+    stock.ledger.begin(1, 850.0, 0.0, at=0.0)
+    await stock.check.guard("a.gcode")
+    assert stock.said == []
+    stock.ledger.state.pending[1] = 60.0
+    assert await stock.codes() == ["not_enough"]
+
+
 async def test_a_spool_that_spoolman_does_not_know_is_told(autojump_clock: MockClock) -> None:
     stock = Stock(Missing("gone"), ABS)
     assert await stock.codes() == ["unknown_spool"]

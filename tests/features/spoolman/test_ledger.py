@@ -142,7 +142,7 @@ def test_a_report_moves_its_amount_and_gives_it_back_when_refused() -> None:
     ledger = new_ledger(t0=1)
     ledger.observe("extruder", 10.0)
     intent = ledger.begin(1, 9.0, before_mm=100.0, at=1.0)
-    assert (ledger.state.pending, ledger.unreported(1)) == ({1: 1.0}, 10.0)
+    assert (ledger.state.pending, ledger.unreported(1)) == ({1: 1.0}, 1.0)
     ledger.refused(intent, 2.0, "no")
     assert (ledger.state.pending, ledger.state.intents) == ({1: 10.0}, {})
     assert [settled.outcome for settled in ledger.settled] == ["refused"]

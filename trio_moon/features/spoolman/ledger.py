@@ -364,9 +364,11 @@ class Ledger:
         self.dirty = True
 
     def unreported(self, spool_id: int) -> float:
-        """Millimetres of this spool that Spoolman doesn't show yet, as far as we know."""
-        intent = self.open_intent(spool_id)
-        return self.state.pending.get(spool_id, 0.0) + (intent.used_mm if intent else 0.0)
+        """Millimetres of this spool that were not sent to Spoolman yet.
+
+        Whether it shows a report whose outcome is open, nobody knows; it may have died with it hours ago.
+        """
+        return self.state.pending.get(spool_id, 0.0)
 
 
 def _sane(position_mm: float) -> bool:

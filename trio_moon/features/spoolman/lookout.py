@@ -116,14 +116,11 @@ class Lookout:
         return math.fsum(mm for mm in needed if mm is not None) - math.fsum(done) - left
 
     def remaining_mm(self, spool_id: int) -> float | None:
-        """What is left at most: what Spoolman showed last, minus what was not sent to it yet.
-
-        Whether that includes a report whose outcome is open isn't known; Spoolman may have died with it hours ago.
-        """
+        """What is left at most: what Spoolman showed last, minus what it surely wasn't told yet."""
         spool = self._stock.shelf.get(spool_id)
         if spool is None or spool.remaining_mm is None:
             return None
-        return spool.remaining_mm - self._stock.ledger.state.pending.get(spool_id, 0.0)
+        return spool.remaining_mm - self._stock.ledger.unreported(spool_id)
 
     def _tell(self, name: str, message: str, spool_id: int, tool: int | None = None) -> None:
         logger.warning("%s", message)

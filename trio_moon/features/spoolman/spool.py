@@ -13,7 +13,6 @@ class Spool(Struct, frozen=True):
 
     id: int
     used_mm: float
-    registered: str = ""
     remaining_mm: float | None = None
     remaining_g: float | None = None
     archived: bool = False
@@ -53,7 +52,6 @@ class Spool(Struct, frozen=True):
         return cls(
             id=spool_id,
             used_mm=used_mm,
-            registered=_text(value.get("registered")),
             remaining_mm=_number(value.get("remaining_length")),
             remaining_g=_number(value.get("remaining_weight")),
             archived=value.get("archived") is True,
