@@ -121,13 +121,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the service until SIGTERM or Ctrl-C."""
     paths = DataPaths(arguments.data_path)
     log_file = None if arguments.no_log_file else (arguments.logfile or paths.logs / "moonraker.log")
-    logbook = Logbook(log_file, debug=arguments.debug)
     try:
         paths.make()
-        logbook.open()
     except OSError as error:
         print(f"trio-moon: {error}", file=sys.stderr)
         return FAILED
+    logbook = _open_log(log_file, debug=arguments.debug)
     try:
         app = _build(arguments, Options(debug=arguments.debug, logbook=logbook))
         trio.run(_serve, app, logbook)
@@ -143,6 +142,18 @@ def run(arguments: argparse.Namespace) -> int:
     if app.stop.restart:
         os.execv(sys.executable, sys.orig_argv)
     return OK
+
+
+def _open_log(file: Path | None, *, debug: bool) -> Logbook:
+    """The log, open; a file that can't be written is no reason not to print."""
+    logbook = Logbook(file, debug=debug)
+    try:
+        logbook.open()
+    except OSError as error:
+        print(f"trio-moon: the log goes to standard error, for {error}", file=sys.stderr)
+        logbook = Logbook(None, debug=debug)
+        logbook.open()
+    return logbook
 
 
 async def _serve(app: App, logbook: Logbook) -> None:

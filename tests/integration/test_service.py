@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,6 +87,22 @@ async def test_signals_end_it_cleanly_within_two_seconds_whoever_is_connected(pr
         assert process.status == 0
         assert seconds < 2.0
     assert process.log.read_text().rstrip().endswith("ended")
+
+
+def test_a_log_that_can_not_be_written_stops_no_start(tmp_path: Path) -> None:
+    paths = configure(tmp_path)
+    paths.logs.rmdir()
+    paths.logs.symlink_to(tmp_path / "unplugged")
+    command = [sys.executable, "-m", "trio_moon", "-d", str(paths.root)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as service:
+        assert service.stderr is not None
+        said = service.stderr.readline()
+        while "listening on http" not in (line := service.stderr.readline()):
+            assert line, said
+        service.terminate()
+        service.communicate(timeout=30)
+    assert "the log goes to standard error" in said
+    assert service.returncode == 0
 
 
 async def test_sighup_opens_the_log_anew(process: Process) -> None:
