@@ -13,6 +13,7 @@ from trio_moon.features.spoolman.checks import PrintCheck
 from trio_moon.features.spoolman.journal import Journal
 from trio_moon.features.spoolman.ledger import Ledger, Moment
 from trio_moon.features.spoolman.lookout import Lookout
+from trio_moon.kit.periodic import periodic
 from trio_moon.kit.topics import Topic
 from trio_moon.model.errors import MoonError
 from trio_moon.model.events import SpoolSelected
@@ -75,6 +76,9 @@ class JobKeeper:
         """The file of the job in our books; None until we have looked."""
         self._spool_ids: list[int | None] = []
         self._complained = ""
+        self._waiting = trio.CancelScope()
+        self._quiet = False
+        """Whether no event has come since the last beat."""
 
     def spool_ids(self) -> list[int | None]:
         """For the history's field of that name: the spools of the present job, each once, null where there was none."""
@@ -84,6 +88,7 @@ class JobKeeper:
         """Follow the printer's jobs until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._collect_spools)
+            nursery.start_soon(periodic, LOOK_EVERY, self._look_when_quiet)
             while True:
                 with self._jobs.events.subscribe() as events, suppress(trio.EndOfChannel):
                     while True:
@@ -91,8 +96,9 @@ class JobKeeper:
 
     async def _take(self, events: trio.MemoryReceiveChannel[JobEvent], nursery: trio.Nursery) -> None:
         event = None
-        with trio.move_on_after(LOOK_EVERY):
+        with trio.CancelScope() as self._waiting:
             event = await events.receive()
+            self._quiet = False
         try:
             if event is None:
                 await self._look(nursery)
@@ -103,6 +109,11 @@ class JobKeeper:
             if error.message != self._complained:
                 logger.warning("the record of a job is incomplete: %s", error)
             self._complained = error.message
+
+    async def _look_when_quiet(self) -> None:
+        if self._quiet:
+            self._waiting.cancel()
+        self._quiet = True
 
     async def _collect_spools(self) -> None:
         while True:
