@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import trio
@@ -90,8 +91,10 @@ class BusyPrinter:
             self.sent += bool(self._subscribers)
             for stream, (head, ring) in tuple(self._subscribers.items()):
                 stamp = b'"params":{"eventtime":%.6f,"status":' % time.monotonic()
-                async with self._writing:
-                    await stream.send_all(head + stamp + ring[self.sent % VARIANTS] + b"}}\x03")
+                # it may have just been ended
+                with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                    async with self._writing:
+                        await stream.send_all(head + stamp + ring[self.sent % VARIANTS] + b"}}\x03")
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         buffer = b""
