@@ -195,7 +195,7 @@ class PrintingKlipper(QuietKlipper):
         """Batches with what these extruders did and nobody was told yet."""
         steps = [step for step in self._untold if step.extruder in extruders]
         self._untold = [step for step in self._untold if step.extruder not in extruders]
-        for step in steps:
+        for step in steps if self.tells_moves else ():
             self.tell_move(step.start_mm, step.end_mm, step.extruder, step.time)
 
     def lose_steps(self) -> None:

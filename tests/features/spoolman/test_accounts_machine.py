@@ -206,10 +206,13 @@ class Service:
 class Accounts(RuleBasedStateMachine):
     """Drives the real meter, ledger, journal, witness and reporter."""
 
+    tells_moves = True
+
     def __init__(self) -> None:
         super().__init__()
         self.clock = trio.testing.MockClock(autojump_threshold=0)
         self.disk, self.spoolman, self.klipper = Disk(), FaultySpoolman(self._tell), PrintingKlipper()
+        self.klipper.tells_moves = self.tells_moves
         self.news: list[tuple[int, float]] = []
         self.news_held_up = self.listening = False
         self._start()
@@ -344,6 +347,8 @@ class Accounts(RuleBasedStateMachine):
     @rule(mm=st.floats(0.1, 20), done=st.integers(0, 3), how=st.sampled_from(["watched", "cut", "killed"]))
     def emergency_stop(self, mm: float, done: int, how: str) -> None:
         """What is planned never happens; the only way on is a restart."""
+        if not self.tells_moves:
+            return  # commanded positions tell what never happens, too
         self._catch_up()
         self._measure(
             lambda: self.klipper.plan(mm, -mm / 2, mm),
@@ -499,7 +504,14 @@ def _is_kill(error: BaseException) -> bool:
     return isinstance(error, Killed)
 
 
+class AccountsByPosition(Accounts):
+    """The same with a Klipper that tells only positions."""
+
+    tells_moves = False
+
+
 TestAccounts = Accounts.TestCase
-TestAccounts.settings = settings(
+TestAccountsByPosition = AccountsByPosition.TestCase
+TestAccounts.settings = TestAccountsByPosition.settings = settings(
     max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
