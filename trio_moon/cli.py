@@ -141,6 +141,7 @@ def run(arguments: argparse.Namespace) -> int:
         logbook.close()
     if app.stop.restart:
         os.execv(sys.executable, sys.orig_argv)
+    gc.freeze()  # all is said and done: Python needn't look for rubbish before it ends (a second after a storm)
     return OK
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 
 from tests.integration.hostile_bodies import CALLS, CHUNKS, FIELDS, FILENAMES, JSON, PARTS
@@ -108,6 +109,29 @@ def _others() -> Iterator[tuple[str, bytes]]:
         "a proxy request that climbs",
         post(b"/server/spoolman/proxy", b"application/json", b'{"request_method": "GET", "path": "/v1/../../x"}'),
     )
+
+
+_BITS = (
+    *(b"\r\n", b"\n", b"\0", b"\xff", b"%00", b"..", b"/", b'"', b"{", b"[", b":", b"-1", b"9" * 30, b";", b"?", b"="),
+    *(b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b"Expect: 100-continue\r\n", b"\\ud800", b"1e999"),
+)
+
+
+def mutated(request: bytes, choose: random.Random) -> bytes:
+    """`request` with a few things put in, taken out, doubled or spoiled."""
+    data = bytearray(request)
+    for _ in range(choose.choice((1, 1, 2, 4, 10))):
+        at, other = choose.randrange(len(data) + 1), choose.randrange(len(data) + 1)
+        match choose.randrange(4):
+            case 0:
+                data[at : at + choose.choice((0, 1, 3))] = choose.choice(_BITS)
+            case 1:
+                data[at : at + 1] = bytes((choose.randrange(256),))
+            case 2:
+                del data[at : at + choose.randrange(1, 20)]
+            case _:
+                data[at:at] = data[other : other + choose.randrange(1, 60)]
+    return bytes(data)
 
 
 REQUESTS = dict((*_odd_heads(), *_odd_bodies(), *_others()))

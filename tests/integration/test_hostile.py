@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.integration.hostile_requests import HARMLESS, REQUESTS, upload
+from tests.integration.hostile_requests import HARMLESS, REQUESTS, mutated, upload
 from tests.integration.house import HOST, INFO, UPGRADE, House, open_house
 
 pytestmark = pytest.mark.slow
@@ -69,6 +69,28 @@ async def test_hostile_requests_get_a_clear_answer_or_the_end(house: House) -> N
         ), (name, heard)
     assert watch.longest < 5  # 20 ms on a machine that does nothing else
     assert not list(house.process.paths.root.parent.glob("x.gcode"))
+    await house.lets_go(before)
+    await house.is_unharmed()
+
+
+async def test_spoiled_requests_never_find_a_mistake_of_ours(house: House) -> None:
+    choose = random.Random(4)
+    short = [data for data in REQUESTS.values() if len(data) < 20_000]
+    few = trio.CapacityLimiter(16)
+    mistakes: list[tuple[bytes, bytes]] = []
+
+    async def attack(data: bytes, tls: bool) -> None:
+        async with few:
+            heard = await house.say(data, patience=0.2, tls=tls)
+            if re.search(rb"HTTP/1.1 5(?!03)|Traceback|-32603", heard):
+                mistakes.append((data, heard))
+
+    before = house.descriptors
+    async with house.watched() as watch, trio.open_nursery() as nursery:
+        for number in range(500):
+            nursery.start_soon(attack, mutated(choose.choice(short), choose), number % 4 == 3)
+    assert not mistakes
+    assert watch.longest < 5
     await house.lets_go(before)
     await house.is_unharmed()
 

@@ -47,6 +47,10 @@ class Cold:
         self._context = WorkerContext(None)
         self._http2: set[Http2] = set()
 
+    async def take_leave(self) -> None:
+        """The service goes: no new requests, and goodbye after the last answer."""
+        await self._context.terminated.set()
+
     async def serve(self, connection: Connection, *, http2: bool = False) -> None:
         """Serve a connection until it ends, whatever Hypercorn makes of it."""
         connection.deadline = connection.opened_at + self._limits.first_request

@@ -108,7 +108,7 @@ class Front:
 
     async def run(self, *, task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED) -> None:
         """Listen until cancelled or closed. `started` tells the addresses."""
-        self._closing = trio.Event()
+        self._closing, self._cold = trio.Event(), None
         listeners = self._listen()
         try:
             async with trio.open_nursery() as nursery:
@@ -154,6 +154,8 @@ class Front:
                     accepting.cancel_scope.cancel()
                 self._sessions.take_leave()
                 self._bridge.take_leave()
+                if self._cold is not None:
+                    await self._cold.take_leave()
                 for connection in self._door.connections:
                     connection.ending = True
                     if not connection.busy:
