@@ -23,7 +23,7 @@ from trio_moon.model.errors import MoonError
 
 logger = logging.getLogger(__name__)
 
-PATIENCES = (1.5, 3.0, 6.0)
+PATIENCES = (1.2, 3.0, 6.0)
 """Seconds after which a report without an answer is doubted, and Spoolman's books are looked at beside it.
 
 The longer ones are for a Spoolman that was seen to count reports later than that, once and more often.
