@@ -11,7 +11,7 @@ import trio.testing
 from tests.features.access.conftest import head
 from tests.features.letterbox import Letterbox
 from trio_moon.features.access import API_KEY_USER, TRUSTED_USER, Access, AccessSettings, endpoints
-from trio_moon.model.errors import BadParams, MoonError, TooMany, Unauthorized
+from trio_moon.model.errors import BadParams, MoonError, NoSpace, TooMany, Unauthorized
 from trio_moon.rpc.audience import Audience
 from trio_moon.rpc.caller import Caller, Session, Transport
 from trio_moon.rpc.registry import Registry
@@ -167,9 +167,10 @@ async def test_a_session_raises_its_rights_and_loses_them_with_the_logout(make_a
 
 
 class SlowDisk:
-    """Keeps nothing. With `busy`, the next value waits for that."""
+    """Keeps nothing. With `busy`, the next value waits for that; `full`, it takes none."""
 
     def __init__(self) -> None:
+        self.full = False
         self.busy: trio.Event | None = None
         self.reached = trio.Event()
 
@@ -180,6 +181,8 @@ class SlowDisk:
     async def put(self, namespace: str, key: str, value: object) -> None:
         busy, self.busy = self.busy, None
         await trio.lowlevel.checkpoint()
+        if self.full:
+            raise NoSpace("the disk is full")
         if busy is not None:
             self.reached.set()
             await busy.wait()
@@ -208,6 +211,16 @@ async def test_a_user_who_is_deleted_while_logging_in_is_not_logged_in(nursery: 
         released.set()
     assert refused == ["No registered user: ann"]
     assert not caller.authorized
+
+
+async def test_a_key_that_can_not_be_kept_does_not_take_the_place_of_the_old_one(nursery: trio.Nursery) -> None:
+    disk = SlowDisk()
+    access = Access(AccessSettings(), disk, Audience())
+    await nursery.start(access.run)
+    key, disk.full = access.api_key, True
+    with pytest.raises(NoSpace):
+        await access.renew_api_key()
+    assert access.key_holder(key) == API_KEY_USER
 
 
 async def test_passwords_change_with_the_old_one_only(make_access: MakeAccess) -> None:

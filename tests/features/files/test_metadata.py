@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -384,3 +385,8 @@ async def test_a_file_that_breaks_its_reader_costs_no_other_file(
             await trio.sleep(0.01)
     assert [told["filename"] for told in world.told("notify_metadata_update")] == ["b.gcode"]
     assert "gcodes/a.gcode can't be read" in caplog.text
+
+
+async def test_a_file_from_a_far_future_has_metadata(world: World) -> None:
+    os.utime(world.write("gcodes/a.gcode", PRUSA), (1e10, 1e10))
+    assert (await world.call("metadata", filename="a.gcode"))["slicer"] == "PrusaSlicer"

@@ -63,11 +63,10 @@ class Access:
         if isinstance(kept, Mapping) and isinstance(kept.get("key"), str):
             self._api_key, self._key_created = kept["key"], kept.get("created_on", self._began)
         else:
-            await self._keep_api_key()
+            await self._keep_api_key(self._api_key, self._key_created)
 
-    async def _keep_api_key(self) -> None:
-        record = {"key": self._api_key, "created_on": self._key_created}
-        await self._store.put(NAMESPACE, "api_key", record)
+    async def _keep_api_key(self, key: str, created: float) -> None:
+        await self._store.put(NAMESPACE, "api_key", {"key": key, "created_on": created})
 
     # what the guard asks
 
@@ -135,9 +134,10 @@ class Access:
 
     async def renew_api_key(self) -> str:
         """A new key; the old one is worth nothing from now on, open sessions go on."""
-        self._api_key, self._key_created = secrets.token_hex(16), time.time()
-        await self._keep_api_key()
-        return self._api_key
+        key, created = secrets.token_hex(16), time.time()
+        await self._keep_api_key(key, created)  # on a full disk the old one goes on
+        self._api_key, self._key_created = key, created
+        return key
 
     def describe(self, username: str | None) -> dict[str, object]:
         """A user as `access.get_user` shows it."""

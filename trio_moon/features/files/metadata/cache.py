@@ -35,6 +35,9 @@ class Kept(Struct, frozen=True):
         return thumbnails if isinstance(thumbnails, list) else []
 
 
+MOST = 2**63 - 1
+"""SQLite's integers end there, and with them the years: files from after 2262 are read each time."""
+
 _COLUMNS = "path, size, modified_ns, found, job_id, print_start_time"
 _BELOW = "(path = ? OR substr(path, 1, length(?) + 1) = ? || '/')"
 
@@ -63,7 +66,7 @@ class MetadataCache:
 
     async def put(self, path: str, found: Metadata, modified_ns: int) -> Kept:
         """Keep what was found in a file; what is known of its prints stays."""
-        values = (path, _folder(path), found["size"], modified_ns, encode(found))
+        values = (path, _folder(path), found["size"], min(modified_ns, MOST), encode(found))
 
         def write(connection: sqlite3.Connection) -> Kept:
             connection.execute(
