@@ -51,19 +51,22 @@ class Library:
         return await self._workers.run(work, *args)
 
     async def open(self, ready: Callable[[], None]) -> None:
-        """Remove what a killed program left behind and look at everything once; changes wait for that.
+        """Remove what a killed program left behind and look at everything once; changes wait for that, root by root.
 
-        `ready` is called as soon as calls may come.
+        `ready` is called as soon as calls may come: a network share that is gone hangs, and must cost only its files.
         """
-        async with AsyncExitStack() as stack:
-            for lock in self._locks.values():
-                await stack.enter_async_context(lock)
-            ready()  # a network share that is gone hangs from here on, and must cost nothing but its files
-            await self.on_disk(self.roots.look)
-            await self.on_disk(self.staging.clean)
-            self._index = Index()
+        self._index = Index()
+        async with trio.open_nursery() as nursery:
             for root in self.roots:
-                self._index.fill(await self.on_disk(list, self._walk(Place(root.name))))
+                await nursery.start(self._open_root, root.name)
+            ready()
+            await self.on_disk(self.roots.look)
+
+    async def _open_root(self, name: str, *, task_status: trio.TaskStatus[None]) -> None:
+        async with self._locks[name]:
+            task_status.started()
+            await self.on_disk(self.staging.clean, name)
+            self._index.fill(await self.on_disk(list, self._walk(Place(name))))
 
     def places(self) -> list[Place]:
         """Every file and folder that was there when we last looked."""

@@ -23,19 +23,18 @@ class Staging:
 
     def __init__(self, roots: Roots) -> None:
         self._roots = roots
-        self._lock = threading.Lock()
+        self._locks = {root.name: threading.Lock() for root in roots}
         self._users: dict[str, int] = {}
 
-    def clean(self) -> None:
+    def clean(self, root: str) -> None:
         """Remove what a killed program left behind; what is in use now stays."""
-        with self._lock:
-            for root in self._roots:
-                if root.writable and not self._users.get(root.name):
-                    shutil.rmtree(self._folder(root.name), ignore_errors=True)
+        with self._locks[root]:
+            if self._roots.get(root).writable and not self._users.get(root):
+                shutil.rmtree(self._folder(root), ignore_errors=True)
 
     def enter(self, root: str) -> Path:
         """A new path in a root's staging folder; every one must be given back with `leave`."""
-        with self._lock, disk_errors(root):
+        with self._locks[root], disk_errors(root):
             folder = self._folder(root)
             folder.mkdir(exist_ok=True)
             if folder.is_symlink():
@@ -49,7 +48,7 @@ class Staging:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-        with self._lock:
+        with self._locks[root]:
             self._users[root] -= 1
             if not self._users[root]:
                 try:
