@@ -237,6 +237,7 @@ async def test_a_print_that_a_restart_of_klipper_ended_is_over_in_the_books(benc
             return bool(await last_status() == "klippy_disconnect")
 
         await until(is_printing)
+        await bench.klipper.wait_print("paused")
         await bench.accounts_agree()  # what a life of Klipper's told to nobody can't be known later
         await bench.klipper.restart()
         await until(is_over)
