@@ -55,7 +55,11 @@ async def bench(tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[Bench]:
     await nursery.start(klipper.run)
     process = Process(paths)
     try:
-        yield Bench(process, await process.start(), klipper)
+        client = await process.start()
+        with trio.fail_after(20):
+            while (await client.result("/server/info"))["klippy_state"] != "ready":
+                await trio.sleep(0.05)
+        yield Bench(process, client, klipper)
     finally:
         process.clean_up()
 
