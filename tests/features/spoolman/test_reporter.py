@@ -68,10 +68,11 @@ class World:
         self.ledger, self.books, self.spoolman = Ledger(), Books(), Scripted()
         self.ledger.begin_session(Session(1), complete=True)
         self.ledger.set_tools({0: 1}, None)
+        self.witness = Witness(self.ledger)
         self.gone: list[int] = []
         self.reporter = Reporter(
             self.ledger,
-            Witness(self.ledger),
+            self.witness,
             self.books,
             self.spoolman,
             every=5,
@@ -166,6 +167,32 @@ async def test_a_report_that_arrives_after_it_was_sent_again_is_taken_off(
     world.spoolman.apply(lost[0])
     await trio.sleep(20)
     assert world.spoolman.used_mm == pytest.approx(2.0, abs=1e-6)
+
+
+async def test_what_spoolman_tells_to_have_counted_twice_is_taken_off_at_once(
+    world: World, autojump_clock: MockClock
+) -> None:
+    lost: list[float] = []
+
+    def swallow(used_mm: float) -> Unknown:
+        lost.append(used_mm)
+        return Unknown("hung")
+
+    world.witness.news_begin()
+    world.spoolman.answer_use = swallow
+    world.ledger.observe("extruder", 2.0)
+    await trio.sleep(5.3)
+    world.spoolman.answer_use = world.spoolman.apply
+    await trio.sleep(10)
+    world.witness.told(1, world.spoolman.used_mm, 0.0)
+    world.reporter.note_change(1)
+    await trio.sleep(2)
+    world.spoolman.apply(lost[0])
+    world.witness.told(1, world.spoolman.used_mm, 0.0)
+    world.reporter.note_change(1)
+    await trio.sleep(0.1)
+    assert world.spoolman.used_mm == pytest.approx(2.0, abs=1e-6)
+    assert len(lost) == 1
 
 
 async def test_a_spool_that_is_surely_gone_is_given_up_and_its_usage_kept(

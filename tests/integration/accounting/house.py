@@ -204,10 +204,11 @@ class House:
             right = abs(await self.error_mm()) < EXACT_MM and (parked or await self.quiet())
             right_since = (right_since or trio.current_time()) if right else None
             if right_since is not None and trio.current_time() >= right_since + stay:
-                break
+                self.recovered_after = right_since - began
+                return
             await trio.sleep(LOOK_EVERY)
-        self.recovered_after = (right_since or trio.current_time()) - began
-        await self.check(parked=parked, after=f"{self.recovered_after:.1f} s")
+        await self.check(parked=parked, after=f"{SETTLED_WITHIN:.1f} s")
+        raise AssertionError(f"the books balance only now, after {SETTLED_WITHIN:.1f} s")
 
     async def check(self, *, parked: bool = False, after: str = "") -> None:
         """The books balance now."""

@@ -43,6 +43,8 @@ class Reporter:
         on_gone: Callable[[int, str], Awaitable[object]],
     ) -> None:
         self._ledger = ledger
+        self._witness = witness
+        self._late = 0
         self._journal = journal
         self._courier = Courier(ledger, witness, journal, client, on_spool, on_gone)
         self._retries = self._courier.retries
@@ -77,6 +79,9 @@ class Reporter:
         self._courier.note_news()
         if spool_id in self.parked:
             self._retries.spool_changed(spool_id)
+            self._wake.set()
+        if self._late != self._witness.late:  # Spoolman has counted something twice
+            self._late = self._witness.late
             self._wake.set()
 
     def forget(self, spool_id: int) -> None:
