@@ -86,6 +86,8 @@ class ChunkedBody:
                 self._chunk_left -= len(piece)
                 self._behind_chunk = self._chunk_left == 0
                 continue
+            if self._behind_chunk and data[at] != 13:
+                raise BadRequest(400, "Malformed request: a chunk is longer than it says")
             line_end = data.find(b"\r\n", at, at + MOST_CHUNK_LINE)
             if line_end < 0:
                 if end - at >= MOST_CHUNK_LINE or b"\n" in data[at:] or b"\r" in data[at : end - 1]:
