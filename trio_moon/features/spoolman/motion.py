@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from trio_moon.features.spoolman.ledger import Ledger, Moment, Session
 from trio_moon.features.spoolman.lives import AWAKE, Lives, identify
 from trio_moon.features.spoolman.positions import number, parse_executed, parse_moment, parse_move
-from trio_moon.features.spoolman.promises import Promises
+from trio_moon.features.spoolman.promises import Done, Promises
 from trio_moon.kit.periodic import periodic
 from trio_moon.kit.status_box import Status, StatusView
 from trio_moon.kit.topics import Topic
@@ -150,10 +150,11 @@ class FilamentMeter:
                 self._stopped = True
                 self._begin_measuring()
             case KlippyLost():
-                if self._clock is None and not self._stopped:
-                    self._count_kept(self._promises.lacking(self._ledger), stopped=False)
+                now = trio.current_time()
+                if self._source_open and self.source == "motion":
+                    self._count(self._promises.at_the_end(now, clock=self._clock, stopped=self._stopped))
                 self._measuring = self._source_open = False
-                self._lives.lost(trio.current_time())
+                self._lives.lost(now)
                 self._save_soon()
 
     def _begin_measuring(self) -> None:
@@ -239,7 +240,7 @@ class FilamentMeter:
             with trio.move_on_after(SUBSCRIBE_TIMEOUT):
                 for name in self._extruders():
                     await self._listen_to(name)
-                await self._catch_up()
+                await self._look()
                 self.source, self._source_open = "motion", True
         except KlippyRefused as error:
             if self._wanted_source == "motion":
@@ -251,28 +252,27 @@ class FilamentMeter:
         except PeerError as error:
             logger.info("Klipper doesn't tell its moves yet: %s", error)
 
-    async def _catch_up(self) -> Status:
-        """Count where the printer is now: moves were perhaps told to nobody, between two connections."""
+    async def _look_at_promises(self) -> None:
+        if not self._promises.lacking(self._ledger) or not self._source_open or self.source == "position":
+            return
+        with trio.move_on_after(QUERY_TIMEOUT), suppress(PeerError):
+            await self._look()
+
+    async def _look(self) -> None:
+        """See where the printer is: moves were perhaps told to nobody, between two connections."""
         toolhead = [*TOOLHEAD_FIELDS, "estimated_print_time"]
         objects = {"toolhead": toolhead, "motion_report": ["live_position"], "webhooks": ["state"]}
         status, _ = await self._printer.query(objects)
+        now, stopped = trio.current_time(), status.get("webhooks", {}).get("state") != "ready"
         self._clock = number(status.get("toolhead", {}).get("estimated_print_time")) or None
-        done = parse_executed(status)
-        if done is not None:
-            self._ledger.observe(done.extruder, done.position_mm, self._clock or math.inf)
-        return status
+        self._count(self._promises.kept(now, clock=self._clock, stopped=stopped))
+        executed = parse_executed(status)
+        if executed is not None:
+            self._promises.saw(replace(executed, print_time=self._clock or math.inf), now)
 
-    async def _look_at_promises(self) -> None:
-        lacking = self._promises.lacking(self._ledger)
-        if not lacking or not self._source_open or self.source == "position":
-            return
-        with trio.move_on_after(QUERY_TIMEOUT), suppress(PeerError):
-            status = await self._catch_up()
-            self._count_kept(lacking, stopped=status.get("webhooks", {}).get("state") != "ready")
-
-    def _count_kept(self, lacking: list[Moment], *, stopped: bool) -> None:
-        for moment in self._promises.kept(lacking, trio.current_time(), clock=self._clock, stopped=stopped):
-            self._ledger.observe(moment.extruder, moment.position_mm)
+    def _count(self, done: list[Done]) -> None:
+        for moment, at in done:
+            self._ledger.observe(moment.extruder, moment.position_mm, at)
 
     def _extruders(self) -> list[str]:
         told = self._printer.mirror.get("motion_report").get("trapq")
