@@ -83,4 +83,4 @@ def test_a_field_that_is_told_later_has_a_history_as_long_as_the_others() -> Non
     printer.state["extruder"]["power"] = power
     store.sample()
     extruder = store.as_wire(include_monitors=False)["extruder"]
-    assert extruder == {"temperatures": [200.12] * 2, "targets": [210.0] * 2, "powers": [None, 0.46]}
+    assert extruder == {"temperatures": [200.12] * 2, "targets": [210.0] * 2, "powers": [0.46, 0.46]}

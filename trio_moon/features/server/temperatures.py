@@ -67,7 +67,7 @@ class TemperatureStore:
             samples = max(map(len, histories.values()), default=0)
             for field in _SERIES:
                 if field in fields and field not in histories:  # a client may have wanted only the others
-                    histories[field] = deque([None] * samples, maxlen=self._size)
+                    histories[field] = deque([_rounded(fields[field])] * samples, maxlen=self._size)
             for field, history in histories.items():
                 history.append(_rounded(fields.get(field)))
 
