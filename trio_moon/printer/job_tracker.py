@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Iterable, Mapping
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 import trio
 
@@ -17,6 +17,19 @@ from trio_moon.model.job_state import JobEvent, JobState, Stats
 from trio_moon.printer.printer import Printer
 
 logger = logging.getLogger(__name__)
+
+
+class JobNews(Protocol):
+    """What rooms hear of the printer's jobs."""
+
+    @property
+    def events(self) -> Topic[JobEvent]: ...
+
+    @property
+    def stats(self) -> Stats: ...
+
+    @property
+    def job_open(self) -> bool: ...
 
 
 class JobTracker:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from pathlib import Path
 
 from msgspec import Struct, field
 
@@ -260,8 +259,3 @@ def _file_answer(head: RequestHead, download: Download, headers: Mapping[str, st
         refused = error_answer(opened.status, opened.error)
         answer.body, answer.content_type = refused.body, JSON_TYPE
     return answer
-
-
-def package_page() -> Path:
-    """The folder of the page that comes with the package."""
-    return Path(__file__).parent / "page"

@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tests.features.spoolman.quiet_klipper import EXTRUDERS, PrintingKlipper
 from trio_moon.features.spoolman.client import Applied, Away, Missing, Refused, Unknown
+from trio_moon.features.spoolman.courier import Courier
 from trio_moon.features.spoolman.evidence import Witness
 from trio_moon.features.spoolman.journal import SCHEMA, Journal
 from trio_moon.features.spoolman.ledger import Ledger, Tools
@@ -178,15 +179,10 @@ class Service:
         self.meter = FilamentMeter(
             klipper, self.ledger, None, source="auto", on_extruder=lambda: None, save_soon=self._save_soon
         )
-        self.reporter = Reporter(
-            self.ledger,
-            self.witness,
-            self.journal,
-            spoolman,
-            every=5,
-            on_spool=lambda spool: None,
-            on_gone=self._gone,
+        courier = Courier(
+            self.ledger, self.witness, self.journal, spoolman, on_spool=lambda spool: None, on_gone=self._gone
         )
+        self.reporter = Reporter(self.ledger, self.witness, self.journal, courier, every=5)
 
     def _save_soon(self) -> None:
         self.save_soon.set()

@@ -10,6 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from trio_moon.features.spoolman.client import Applied, Away, Missing, Refused, Unknown
+from trio_moon.features.spoolman.courier import Courier
 from trio_moon.features.spoolman.evidence import Witness
 from trio_moon.features.spoolman.ledger import Ledger, Session
 from trio_moon.features.spoolman.reporter import Reporter
@@ -70,15 +71,10 @@ class World:
         self.ledger.set_tools({0: 1}, None)
         self.witness = Witness(self.ledger)
         self.gone: list[int] = []
-        self.reporter = Reporter(
-            self.ledger,
-            self.witness,
-            self.books,
-            self.spoolman,
-            every=5,
-            on_spool=lambda spool: None,
-            on_gone=self._gone,
+        courier = Courier(
+            self.ledger, self.witness, self.books, self.spoolman, on_spool=lambda spool: None, on_gone=self._gone
         )
+        self.reporter = Reporter(self.ledger, self.witness, self.books, courier, every=5)
 
     async def _gone(self, spool_id: int, reason: str) -> None:
         self.gone.append(spool_id)

@@ -13,9 +13,9 @@ from msgspec.structs import replace
 
 from trio_moon.features.history.book import JobBook
 from trio_moon.features.history.job import DISCONNECTED, IN_PROGRESS, INTERRUPTED, Job, end_status, number_of, status_of
-from trio_moon.kit.topics import Topic
 from trio_moon.model.errors import BadParams, MoonError, NotFound
 from trio_moon.model.job_state import ENDED, JobEvent, Stats, seconds_of, text_of
+from trio_moon.printer.job_tracker import JobNews
 from trio_moon.rpc.audience import Audience
 
 LOOK_AGAIN = 2.0
@@ -23,17 +23,6 @@ WRITE_EVERY = 60.0
 """A running job is written down at this pace: that much of its durations a power cut may cost."""
 
 REDUNDANT = frozenset({"filename", "job_id", "print_start_time"})
-
-
-class JobNews(Protocol):
-    """The follower of the printer's jobs: `printer.job_tracker.JobTracker`."""
-
-    @property
-    def events(self) -> Topic[JobEvent]: ...
-    @property
-    def stats(self) -> Stats: ...
-    @property
-    def job_open(self) -> bool: ...
 
 
 class Files(Protocol):

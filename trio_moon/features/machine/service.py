@@ -19,8 +19,6 @@ logger = logging.getLogger(__name__)
 
 STALE_AFTER = 5.0
 
-PowerAction = Callable[[], object]
-
 
 class Printer(Protocol):
     """Klipper, whose macros may ask for the power switch."""

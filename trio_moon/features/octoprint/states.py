@@ -6,7 +6,6 @@ from msgspec import Struct
 
 _AWAY = {"disconnected": "Offline", "startup": "Connecting"}
 _AT_WORK = {"printing": "Printing", "paused": "Paused"}
-ON_THE_WAY = ("Cancelling", "Pausing", "Resuming")
 
 
 class PrinterState(Struct, frozen=True):

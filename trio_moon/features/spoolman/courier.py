@@ -61,6 +61,7 @@ class Courier:
         witness: Witness,
         journal: Books,
         client: Client,
+        *,
         on_spool: Callable[[Spool], object],
         on_gone: Callable[[int, str], Awaitable[object]],
     ) -> None:

@@ -17,7 +17,8 @@ from trio_moon.kit.periodic import periodic
 from trio_moon.kit.topics import Topic
 from trio_moon.model.errors import MoonError
 from trio_moon.model.events import SpoolSelected
-from trio_moon.model.job_state import ENDED, JobEvent, Stats, text_of
+from trio_moon.model.job_state import ENDED, JobEvent, text_of
+from trio_moon.printer.job_tracker import JobNews
 
 logger = logging.getLogger(__name__)
 
@@ -30,19 +31,6 @@ class Meter(Protocol):
     """What measures filament."""
 
     async def moment(self) -> Moment | None: ...
-
-
-class JobNews(Protocol):
-    """The follower of the printer's jobs."""
-
-    @property
-    def events(self) -> Topic[JobEvent]: ...
-
-    @property
-    def stats(self) -> Stats: ...
-
-    @property
-    def job_open(self) -> bool: ...
 
 
 class Stock(Protocol):

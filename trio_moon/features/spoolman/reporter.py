@@ -5,16 +5,14 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable
 
 import trio
 
 from trio_moon.features.spoolman.client import Away
-from trio_moon.features.spoolman.courier import Books, Client, Courier
+from trio_moon.features.spoolman.courier import Books, Courier
 from trio_moon.features.spoolman.evidence import Witness
 from trio_moon.features.spoolman.ledger import LEAST_REPORT_MM, Ledger
 from trio_moon.features.spoolman.retries import Parked
-from trio_moon.features.spoolman.spool import Spool
 from trio_moon.model.errors import MoonError
 
 logger = logging.getLogger(__name__)
@@ -31,23 +29,13 @@ WATCH_FOR = 900.0
 class Reporter:
     """Serves every spool that has something pending or open. One report at a time."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        witness: Witness,
-        journal: Books,
-        client: Client,
-        *,
-        every: float,
-        on_spool: Callable[[Spool], object],
-        on_gone: Callable[[int, str], Awaitable[object]],
-    ) -> None:
+    def __init__(self, ledger: Ledger, witness: Witness, journal: Books, courier: Courier, *, every: float) -> None:
         self._ledger = ledger
         self._witness = witness
         self._late = 0
         self._journal = journal
-        self._courier = Courier(ledger, witness, journal, client, on_spool, on_gone)
-        self._retries = self._courier.retries
+        self._courier = courier
+        self._retries = courier.retries
         self._every = every
         self._wake = trio.Event()
         self._hold_until = 0.0

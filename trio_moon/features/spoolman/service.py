@@ -13,8 +13,9 @@ import trio
 from trio_moon.features.spoolman.absence import AbsenceWatch
 from trio_moon.features.spoolman.checks import MetadataOf, PrintCheck
 from trio_moon.features.spoolman.client import SpoolmanClient
+from trio_moon.features.spoolman.courier import Courier
 from trio_moon.features.spoolman.evidence import Witness
-from trio_moon.features.spoolman.jobs import JobKeeper, JobNews
+from trio_moon.features.spoolman.jobs import JobKeeper
 from trio_moon.features.spoolman.journal import Journal, Store
 from trio_moon.features.spoolman.ledger import Ledger, Moment, Tools, spool_for, tool_of
 from trio_moon.features.spoolman.live import LiveLink
@@ -32,6 +33,7 @@ from trio_moon.kit.topics import Topic
 from trio_moon.model.errors import Conflict, MoonError, NotFound
 from trio_moon.model.events import SpoolmanAlert, SpoolSelected
 from trio_moon.model.job_state import text_of
+from trio_moon.printer.job_tracker import JobNews
 
 logger = logging.getLogger(__name__)
 
@@ -85,15 +87,15 @@ class Spoolman:
         self._printer = printer
         self._audience = audience
         self._witness = Witness(self.ledger)
-        self.reporter = Reporter(
+        courier = Courier(
             self.ledger,
             self._witness,
             self.journal,
             self.client,
-            every=settings.sync_rate,
             on_spool=self.shelf.put,
             on_gone=self._spool_is_gone,
         )
+        self.reporter = Reporter(self.ledger, self._witness, self.journal, courier, every=settings.sync_rate)
         self._live = LiveLink(self.client.peer, settings.headers, self, self.client.is_healthy)
         self._absence = AbsenceWatch(self._live.state, self.alerts)
         self.meter = FilamentMeter(
