@@ -149,6 +149,28 @@ async def test_what_a_killed_program_left_behind_is_removed_at_the_next_start(tm
         assert world.all_files() == set()
 
 
+async def test_services_that_share_a_root_leave_each_others_uploads_alone(tmp_path: Path) -> None:
+    shared = tmp_path / "first" / "printer_data" / "gcodes"
+
+    async def start_and_end_another() -> None:
+        async with World.open(tmp_path / "second") as second:
+            await second.upload("second.gcode", CONTENT)
+
+    async with World.open(tmp_path / "first") as first:
+        link = tmp_path / "second" / "printer_data" / "gcodes"
+        link.parent.mkdir(parents=True)
+        link.symlink_to(shared)
+        upload = first.files.desk.receive(first.caller, None)
+        upload.start_file("file", "first.gcode")
+        upload.write(CONTENT)
+        await start_and_end_another()
+        upload.end_file()
+        await upload.complete()
+        await start_and_end_another()
+    assert (shared / "first.gcode").read_bytes() == (shared / "second.gcode").read_bytes() == CONTENT
+    assert not (shared / STAGING).exists()
+
+
 async def test_a_file_above_the_limit_is_refused_before_and_while_it_comes(tmp_path: Path) -> None:
     async with World.open(tmp_path, max_upload_bytes=1000) as world:
         with pytest.raises(TooLargeError):

@@ -1,9 +1,14 @@
-"""Where files wait until they are whole: a hidden folder in the root, so on the same disk as their place."""
+"""Where files wait until they are whole: a hidden folder in the root, so on the same disk as their place.
+
+Several services may share a root. Whoever has files in the folder holds a lock on it; it is cleared and taken away
+only by who holds it alone.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import secrets
 import shutil
@@ -12,9 +17,10 @@ import threading
 from pathlib import Path
 
 from trio_moon.features.files.places import STAGING, Place
-from trio_moon.features.files.roots import Roots, disk_errors
+from trio_moon.features.files.roots import OPEN_FOLDER, Roots, disk_errors
 from trio_moon.model.errors import BadParams, Forbidden
 
+ATTEMPTS = 100
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -25,20 +31,30 @@ class Staging:
         self._roots = roots
         self._locks = {root.name: threading.Lock() for root in roots}
         self._users: dict[str, int] = {}
+        self._held: dict[str, int] = {}
+        """The folders that we have files in, as open descriptors with a shared lock."""
 
     def clean(self, root: str) -> None:
-        """Remove what a killed program left behind; what is in use now stays."""
+        """Remove what a killed program left behind; what we or another service use now stays."""
         with self._locks[root]:
-            if self._roots.get(root).writable and not self._users.get(root):
-                shutil.rmtree(self._folder(root), ignore_errors=True)
+            if not self._roots.get(root).writable or self._users.get(root):
+                return
+            with contextlib.suppress(OSError):
+                folder = os.open(self._folder(root), OPEN_FOLDER)
+                try:
+                    if _lock_alone(folder):
+                        shutil.rmtree(self._folder(root), ignore_errors=True)
+                finally:
+                    os.close(folder)
 
     def enter(self, root: str) -> Path:
         """A new path in a root's staging folder; every one must be given back with `leave`."""
         with self._locks[root], disk_errors(root):
             folder = self._folder(root)
-            folder.mkdir(exist_ok=True)
             if folder.is_symlink():
                 raise Forbidden(f"{STAGING} in '{root}' is a link")
+            if not self._users.get(root):
+                self._held[root] = _make_and_hold(folder)
             self._users[root] = self._users.get(root, 0) + 1
         return folder / secrets.token_hex(8)
 
@@ -50,12 +66,17 @@ class Staging:
             path.unlink(missing_ok=True)
         with self._locks[root]:
             self._users[root] -= 1
-            if not self._users[root]:
-                try:
+            if self._users[root]:
+                return
+            held = self._held.pop(root)
+            try:
+                if _lock_alone(held):
                     self._folder(root).rmdir()
-                except OSError as error:
-                    if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
-                        raise
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
+                    raise
+            finally:
+                os.close(held)
 
     def _folder(self, root: str) -> Path:
         return Path(os.path.realpath(self._roots.get(root).path)) / STAGING
@@ -78,6 +99,36 @@ class Staging:
             with contextlib.suppress(OSError):  # some file systems can't, and the file itself is on the disk
                 os.fsync(folder)
         return replaced
+
+
+def _make_and_hold(folder: Path) -> int:
+    """The folder, there and locked, so that no other service takes it away."""
+    for _ in range(ATTEMPTS):
+        folder.mkdir(exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            held = os.open(folder, OPEN_FOLDER)
+            with contextlib.suppress(OSError):  # some network shares have no locks; nobody clears it there
+                fcntl.flock(held, fcntl.LOCK_SH)
+            if _is_still(held, folder):
+                return held
+            os.close(held)
+    raise OSError(errno.EBUSY, "others take the folder away again and again")
+
+
+def _is_still(held: int, folder: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(held), os.stat(folder))
+    except FileNotFoundError:
+        return False
+
+
+def _lock_alone(folder: int) -> bool:
+    """Whether no other service uses a folder; while it is locked so, none can begin to."""
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def check_free(folder: int, name: str, place: Place, *, for_folder: bool) -> bool:
