@@ -56,14 +56,20 @@ def test_warnings_alone_are_no_failure(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("option", ["port: 70000", "port: abc", "port: -1"])
-def test_a_server_section_that_cannot_be_used_is_said(
-    tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_port_that_cannot_be_used_is_said(tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]) -> None:
     paths = configure(tmp_path)
     (paths.config / "moonraker.conf").write_text(f"[server]\n{option}\n")
-    for command in ("check", "run"):
-        assert main([command, "-d", str(paths.root)]) == 1
-        assert "moonraker.conf line 2, [server], option 'port'" in capsys.readouterr().err
+    assert main(["check", "-d", str(paths.root)]) == 1
+    assert "error: moonraker.conf line 2, [server], option 'port'" in capsys.readouterr().out
+
+
+def test_a_host_that_is_not_ours_ends_the_program_with_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = configure(tmp_path)
+    (paths.config / "moonraker.conf").write_text("[server]\nhost: 192.0.2.1\nport: 0\n")
+    assert main(["run", "-n", "-d", str(paths.root)]) == 1
+    assert "can't listen on 192.0.2.1 port 0" in capsys.readouterr().err
 
 
 def test_a_configuration_that_is_missing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -56,8 +56,10 @@ class App:
         self.audience = Audience()
         self.registry = Registry()
         self.database = Database(paths.database / "trio_moon.db", (NAMESPACES_SCHEMA, FILES_SCHEMA))
+        front = FrontSettings.from_document(document, paths.certs)
         server = document.section_or_empty("server")
-        klippy_socket = server.path("klippy_uds_address", paths.comms / "klippy.sock")
+        own = paths.comms / "klippy.sock"  # where no other printer's Klipper can be, whatever an unusable path meant
+        klippy_socket = document.usable(server, lambda: server.path("klippy_uds_address", own), own)
         self.printer = Printer(klippy_socket, self.audience)
         self.jobs = JobTracker(self.printer)
         namespaces = Namespaces(self.database)
@@ -80,7 +82,7 @@ class App:
             namespaces=namespaces,
             printer=self.printer,
             jobs=self.jobs,
-            files=_files(document, paths, self.printer, self.database, self.audience),
+            files=_files(document, paths, self.printer, self.database, self.audience, front.max_upload_size),
             webcams=Webcams(document.settings_of_kind("webcam", Webcam.from_section), namespaces, self.audience),
             access=access,
             alerts=Topic(),
@@ -94,7 +96,7 @@ class App:
         for room in self.rooms:
             self.registry.add(room.endpoints)
         self.front = Front(
-            FrontSettings.from_section(server, paths.certs),
+            front,
             self.registry,
             JsonRpc(self.registry),
             self.audience,
@@ -115,8 +117,9 @@ class App:
         )
 
 
-def _files(document: Document, paths: DataPaths, printer: Printer, database: Database, audience: Audience) -> Files:
-    largest = document.section_or_empty("server").size_mib("max_upload_size", 1024, minimum=1)
+def _files(
+    document: Document, paths: DataPaths, printer: Printer, database: Database, audience: Audience, largest: int
+) -> Files:
     # until the section has been read without a mistake, the configuration is closed
     settings = FilesSettings(max_upload_bytes=largest, config_writable=False)
     with document.guard("file_manager"):

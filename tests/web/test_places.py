@@ -8,6 +8,7 @@ import pytest
 
 from tests.web.world import QUICK, UPGRADE, HttpClient, Running, open_front
 from trio_moon.config.document import Document
+from trio_moon.web.door import open_tcp
 from trio_moon.web.settings import MEBIBYTE, FrontSettings
 
 
@@ -36,7 +37,7 @@ async def test_with_a_route_prefix_everything_is_below_it(tmp_path: Path, live_l
 
 def settings_of(text: str, certificates: Path) -> FrontSettings:
     document = Document.parse(text, Path("moonraker.conf"))
-    return FrontSettings.from_section(document.section_or_empty("server"), certificates)
+    return FrontSettings.from_document(document, certificates)
 
 
 def test_settings_are_moonrakers(tmp_path: Path) -> None:
@@ -45,6 +46,37 @@ def test_settings_are_moonrakers(tmp_path: Path) -> None:
     assert (settings.host, settings.port, settings.route_prefix) == (None, 7126, "/a")
     assert (settings.max_upload_size, settings.max_websocket_connections) == (2 * MEBIBYTE, 7)
     assert settings.certificate is None
+
+
+@pytest.mark.parametrize("option", ["port", "ssl_port", "max_upload_size", "max_websocket_connections"])
+def test_an_option_that_can_not_be_used_is_told_and_has_its_default(tmp_path: Path, option: str) -> None:
+    document = Document.parse(f"[server]\n{option}: lots\nhost: 127.0.0.1\nprot: 1\n", Path("moonraker.conf"))
+    assert FrontSettings.from_document(document, tmp_path) == FrontSettings(host="127.0.0.1")
+    told = [problem.as_line() for problem in (*document.problems, *document.unused())]
+    assert "line 2" in told[0]
+    assert option in told[0]
+    assert "the default is used" in told[0]
+    assert "prot" in told[1]  # what else is wrong with the section is told, too
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[server]\nhost 127.0.0.1\nport: 7126\n", "[server\nhost: 127.0.0.1\n", "host: 127.0.0.1\n[server]\nport: 1\n"],
+)
+def test_a_host_that_can_not_be_read_opens_the_service_to_this_machine_alone(tmp_path: Path, text: str) -> None:
+    document = Document.parse(text, Path("moonraker.conf"))
+    assert FrontSettings.from_document(document, tmp_path).host == "127.0.0.1"
+    assert any("127.0.0.1" in problem.as_line() and "host" in problem.as_line() for problem in document.problems)
+
+
+def test_a_fault_elsewhere_leaves_the_host_as_it_is(tmp_path: Path) -> None:
+    document = Document.parse("[server]\nport 7126\n[webcam x\nstream_url: http://localhost\n", Path("moonraker.conf"))
+    assert FrontSettings.from_document(document, tmp_path).host is None
+
+
+def test_a_host_that_means_no_address_is_named() -> None:
+    with pytest.raises(OSError, match=r"can't listen on a\.\.b port 0: \w+"):
+        open_tcp("a..b", 0)
 
 
 def test_a_certificate_needs_its_key(tmp_path: Path) -> None:

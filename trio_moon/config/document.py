@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from msgspec.structs import replace
+
 from trio_moon.config.moonraker_names import MOONRAKER_OPTIONS, MOVED_FROM_SERVER
 from trio_moon.config.problems import ConfigProblem, Problem, suggestion
 from trio_moon.config.reader import ConfigFile, Reader, SectionText
@@ -102,6 +104,17 @@ class Document:
             self.problems.append(section.problem("", str(error)))
         else:
             self.problems.append(Problem(str(error), self._name, section=name))
+
+    def usable(self, section: Section, getter: Callable[[], T], default: T) -> T:
+        """What `getter` reads of a section; `default` if the option can't be used (then a problem says so)."""
+        broken = section.broken
+        try:
+            return getter()
+        except ConfigProblem as error:
+            section.broken = broken  # its other options are asked for all the same
+            problem = error.problem
+            self.problems.append(replace(problem, message=f"{problem.message}; the default is used"))
+            return default
 
     def settings_or_none(self, name: str, builder: Callable[[Section], T]) -> T | None:
         """What `builder` makes of a section; None if it is absent or broken (then a problem says so)."""

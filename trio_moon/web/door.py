@@ -178,7 +178,11 @@ def open_tcp(host: str | None, port: int) -> list[socket.socket]:
 def _addresses(host: str | None, port: int) -> list[tuple[int, int, int, str, tuple[object, ...]]]:
     if host is not None:
         name = host.encode() if host.isascii() else host  # as text, it loads the tables of international names
-        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        try:
+            found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        except (OSError, UnicodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            raise OSError(errno.EADDRNOTAVAIL, f"can't listen on {host} port {port}: {why}") from error
         return [(int(family), 0, 0, "", address) for family, _, _, _, address in found]
     both: list[tuple[int, int, int, str, tuple[object, ...]]] = [(socket.AF_INET, 0, 0, "", ("0.0.0.0", port))]
     if _speaks_ipv6():

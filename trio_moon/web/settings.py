@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trio_moon.config.section import Section
+import msgspec
+
+from trio_moon.config.document import Document
+from trio_moon.config.problems import Problem
 
 MEBIBYTE = 1 << 20
+ONLY_HERE = "since this line has no effect and may be meant to keep others out, only 127.0.0.1 is listened on"
 
 
 @dataclass(frozen=True)
@@ -81,23 +85,46 @@ class FrontSettings:
     limits: Limits = field(default_factory=Limits)
 
     @classmethod
-    def from_section(cls, section: Section, certificates: Path) -> FrontSettings:
-        """The `[server]` section; a certificate and its key in `certificates` switch TLS on."""
+    def from_document(cls, document: Document, certificates: Path) -> FrontSettings:
+        """The `[server]` section; a certificate and its key in `certificates` switch TLS on.
+
+        A number that can't be used is told and has its default: frontends look at that port, access is checked on
+        each, and no default limit hurts. Only a `host` that can't be read must not become every address.
+        """
         certificate, private_key = find_certificate(certificates)
+        section = document.section_or_empty("server")
         host = section.text("host", None)
+        if host is None and (line := _unread_host(document)) is not None:
+            host = "127.0.0.1"
+            document.problems.append(msgspec.structs.replace(line, message=ONLY_HERE, option="host"))
         prefix = (section.text("route_prefix", None) or "").strip("/")
+
+        def number(option: str, default: int, minimum: int, maximum: int | None = None) -> int:
+            return document.usable(
+                section, lambda: section.integer(option, default, minimum=minimum, maximum=maximum), default
+            )
+
+        size = cls.max_upload_size
         return cls(
             host=None if host in (None, "", "all", "0.0.0.0", "::") else host,
-            port=section.integer("port", cls.port, minimum=0, maximum=65535),
-            ssl_port=section.integer("ssl_port", cls.ssl_port, minimum=0, maximum=65535),
+            port=number("port", cls.port, 0, 65535),
+            ssl_port=number("ssl_port", cls.ssl_port, 0, 65535),
             route_prefix=f"/{prefix}" if prefix else "",
-            max_upload_size=section.size_mib("max_upload_size", cls.max_upload_size / MEBIBYTE, minimum=1),
-            max_websocket_connections=section.integer(
-                "max_websocket_connections", cls.max_websocket_connections, minimum=1
+            max_upload_size=document.usable(
+                section, lambda: section.size_mib("max_upload_size", size / MEBIBYTE, minimum=1), size
             ),
+            max_websocket_connections=number("max_websocket_connections", cls.max_websocket_connections, 1),
             certificate=certificate,
             private_key=private_key,
         )
+
+
+def _unread_host(document: Document) -> Problem | None:
+    """A line that seems to say the host, but belongs to no section or is no option."""
+    for problem in document.problems:
+        if problem.section in ("", "server") and (problem.option == "host" or problem.message.startswith("'host")):
+            return problem
+    return None
 
 
 def find_certificate(folder: Path) -> tuple[Path | None, Path | None]:
