@@ -131,6 +131,18 @@ async def test_the_last_words_of_a_slow_request_come_through(tmp_path: Path) -> 
         assert b"HTTP/1.1 408 " in await said_at_the_end(stream)
 
 
+async def test_who_takes_leave_of_tls_properly_harms_nobody(tls: Running) -> None:
+    for request in (b"", b"GET /server/info HTTP/1.1\r\n", b"GET /server/slow?a=1 HTTP/1.1\r\nHost: x\r\n\r\n"):
+        stream = await tls.connect_tls()
+        secured = trio.SSLStream(
+            await tls.connect_tcp(tls.tls_port), client_context(), server_hostname="127.0.0.1", https_compatible=False
+        )
+        await secured.send_all(request)
+        with trio.move_on_after(0.2), suppress(trio.BrokenResourceError):
+            await secured.unwrap()  # sends close_notify, and waits for ours
+        assert (await HttpClient(stream).ask("GET", "/server/info")).status == 200
+
+
 async def test_big_answers_and_files_come_through_whole(tls: Running) -> None:
     http = await connect(tls)
     assert (await http.ask("GET", "/server/big?number=3000000")).json()["result"] == "x" * 3_000_000

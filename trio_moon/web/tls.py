@@ -130,17 +130,15 @@ class _Tunnel:
         with suppress(OSError):  # SSLError is one
             while True:
                 try:
-                    while True:
-                        await _send_all(self._inside, secret.tls.read(READ_SIZE))
+                    while data := secret.tls.read(READ_SIZE):
+                        await _send_all(self._inside, data)
                 except ssl.SSLWantReadError:
                     await self._flush()
-                    data = await _receive(self._wire)
-                except ssl.SSLZeroReturnError:
-                    data = b""
-                if not data:
+                    if data := await _receive(self._wire):
+                        secret.incoming.write(data)
+                if not data:  # the client has taken its leave of TLS, or of the line
                     how = socket.SHUT_WR
                     break
-                secret.incoming.write(data)
         with suppress(OSError):
             self._inside.shutdown(how)
 
