@@ -50,6 +50,7 @@ class App:
 
     def __init__(self, document: Document, paths: DataPaths, options: Options) -> None:
         self.document = document
+        self._options = options
         self.stop = StopSign()
         self.notices = Notices()
         self.supervisor = Supervisor()
@@ -111,7 +112,9 @@ class App:
 
     def _gather_notices(self) -> None:
         self.notices.add_source(lambda: [problem.as_line() for problem in self.problems])
+        self.notices.add_source(lambda: self._options.troubles)
         self.notices.add_source(lambda: self.database.warnings)
+        self.notices.add_source(self.front.warnings)
         self.notices.add_source(
             lambda: [f"{record.name} keeps failing: {record.last_error}" for record in self.supervisor.failed()]
         )

@@ -121,14 +121,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the service until SIGTERM or Ctrl-C."""
     paths = DataPaths(arguments.data_path)
     log_file = None if arguments.no_log_file else (arguments.logfile or paths.logs / "moonraker.log")
+    troubles = paths.make()
+    logbook = _open_log(log_file, troubles, debug=arguments.debug)
+    for trouble in troubles:
+        logger.warning("%s", trouble)
     try:
-        paths.make()
-    except OSError as error:
-        print(f"trio-moon: {error}", file=sys.stderr)
-        return FAILED
-    logbook = _open_log(log_file, debug=arguments.debug)
-    try:
-        app = _build(arguments, Options(debug=arguments.debug, logbook=logbook))
+        app = _build(arguments, Options(debug=arguments.debug, logbook=logbook, troubles=tuple(troubles)))
         trio.run(_serve, app, logbook)
     except ConfigError as error:
         logger.error("%s", error)
@@ -145,13 +143,13 @@ def run(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _open_log(file: Path | None, *, debug: bool) -> Logbook:
-    """The log, open; a file that can't be written is no reason not to print."""
+def _open_log(file: Path | None, troubles: list[str], *, debug: bool) -> Logbook:
+    """The log, open; a file that can't be written is one trouble more, but no reason not to print."""
     logbook = Logbook(file, debug=debug)
     try:
         logbook.open()
     except OSError as error:
-        print(f"trio-moon: the log goes to standard error, for {error}", file=sys.stderr)
+        troubles.append(f"The log goes to standard error: {error.strerror}: {file}")
         logbook = Logbook(None, debug=debug)
         logbook.open()
     return logbook

@@ -47,6 +47,8 @@ class Options(Struct, frozen=True):
 
     debug: bool = False
     logbook: Logbook | None = None
+    troubles: tuple[str, ...] = ()
+    """What went wrong on the way here, for `server.info`: folders that can't be made, a log that can't be written."""
 
 
 class StopSign(Struct):

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import trio
 
@@ -101,7 +102,33 @@ def test_a_log_that_can_not_be_written_stops_no_start(tmp_path: Path) -> None:
             assert line, said
         service.terminate()
         service.communicate(timeout=30)
-    assert "the log goes to standard error" in said
+    assert "The log goes to standard error" in said
+    assert service.returncode == 0
+
+
+def test_folders_that_can_not_be_written_are_named_by_a_service_that_runs(tmp_path: Path) -> None:
+    paths = configure(tmp_path)
+    folders = (paths.logs, paths.gcodes, paths.database, paths.comms)
+    for folder in folders:
+        folder.rmdir()
+        folder.write_text("a file")
+    command = [sys.executable, "-m", "trio_moon", "-d", str(paths.root)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as service:
+        assert service.stderr is not None
+        said: list[str] = []
+        while "listening on http" not in (said[-1] if said else ""):
+            said.append(service.stderr.readline())
+            assert said[-1], said
+        url = said[-1].split("listening on ")[1].split(",")[0].strip()
+        warnings = httpx.get(f"{url}/server/info", trust_env=False, timeout=20).json()["result"]["warnings"]
+        refused = httpx.post(
+            f"{url}/server/database/item", json={"namespace": "x", "key": "y", "value": 1}, trust_env=False, timeout=20
+        )
+        service.terminate()
+        service.communicate(timeout=30)
+    for folder in folders:
+        assert any(str(folder) in warning for warning in warnings), (folder, warnings)
+    assert refused.status_code == 507
     assert service.returncode == 0
 
 

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -192,3 +195,46 @@ async def test_a_database_on_a_full_disk_can_be_read_and_later_written(tmp_path:
         assert await database.read(lambda c: c.execute("SELECT text FROM notes").fetchall()) == [("old",), ("new",)]
         assert database.warnings == []
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_what_a_read_only_disk_holds_can_be_read_and_nothing_new_is_kept(tmp_path: Path, killed: bool) -> None:
+    async with trio.open_nursery() as nursery:
+        database = await open_database(nursery, tmp_path / "x.db", SCHEMA)
+        await Namespaces(database).put("mainsail", "dark", True)
+        if killed:
+            shutil.copytree(tmp_path, tmp_path / "left")
+        nursery.cancel_scope.cancel()
+    with read_only(tmp_path / "left" if killed else tmp_path) as folder:
+        async with trio.open_nursery() as nursery:
+            database = await open_database(nursery, folder / "x.db")  # with tables that the file doesn't have yet
+            assert await Namespaces(database).items("mainsail") == {"dark": True}
+            with pytest.raises(StoreFailed, match="Read-only file system"):
+                await database.write(lambda c: c.execute("INSERT INTO notes VALUES ('new')"))
+            assert await database.read(lambda c: c.execute("SELECT * FROM notes").fetchall()) == []
+            assert len(database.warnings) == 1
+            assert "Read-only file system" in database.warnings[0]
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_folder_that_is_no_folder_stops_no_start(tmp_path: Path, nursery: trio.Nursery) -> None:
+    (tmp_path / "database").write_text("a file")
+    database = await open_database(nursery, tmp_path / "database" / "x.db")
+    with pytest.raises(StoreFailed, match="Not a directory"):
+        await database.write(lambda c: c.execute("INSERT INTO notes VALUES ('new')"))
+    assert "Not a directory" in database.warnings[0]
+    assert await Namespaces(database).names() == []
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[Path]:
+    """The folder as it looks on a disk that can't be written; needs the right to mount."""
+    bound = folder.with_name(f"{folder.name}-read-only")
+    bound.mkdir()
+    if subprocess.run(["mount", "--bind", folder, bound], capture_output=True, check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", bound], check=True)
+        yield bound
+    finally:
+        subprocess.run(["umount", bound], check=True)

@@ -36,8 +36,16 @@ class DataPaths(Struct, frozen=True):
     def certs(self) -> Path:
         return self.root / "certs"
 
-    def make(self) -> None:
-        """Create the folders that are missing. A link to a disk that isn't there stays what it is."""
+    def make(self) -> list[str]:
+        """Create the folders that are missing; returns a sentence for each that can't be.
+
+        A link to a disk that isn't there stays what it is.
+        """
+        troubles = []
         for folder in (self.config, self.logs, self.gcodes, self.database, self.comms, self.certs):
-            if not folder.is_symlink():
-                folder.mkdir(parents=True, exist_ok=True)
+            try:
+                if not folder.is_symlink():
+                    folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                troubles.append(f"The folder {folder} can't be made: {error.strerror}")
+        return troubles

@@ -17,6 +17,7 @@ import trio
 from trio_moon.kit.threads import Workers
 from trio_moon.model.errors import MoonError, NoSpace
 from trio_moon.store.schema import Schema, migrate
+from trio_moon.store.stand_in import obstacle, stand_in_for
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -40,7 +41,8 @@ class StoreInUse(MoonError):
 class Database:
     """Runs one piece of work at a time, each in a transaction of its own.
 
-    WAL with `synchronous=FULL`: what `write` returned from survives `kill -9` and a power cut.
+    In WAL: what `write` returned from survives `kill -9` and, unless it was said not to be `durable`, a power cut.
+    A file that can't be written is read once and refuses all that is new until the next start.
     """
 
     def __init__(self, path: Path | None, schemas: tuple[Schema, ...] = ()) -> None:
@@ -51,6 +53,8 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._set_aside: list[str] = []
         self._disk_fails = ""
+        self._stands_in = ""
+        """Why a copy in memory stands in for the file."""
 
     def adopt(self, schema: Schema) -> None:
         """Keep these tables too; said before the database is opened."""
@@ -76,9 +80,13 @@ class Database:
     @property
     def warnings(self) -> list[str]:
         """Sentences for `server.info`: a file that had to be set aside, a disk that takes nothing at present."""
-        if not self._disk_fails:
+        if self._stands_in:
+            unwritten = f"{self._stands_in}. Restart the service when that is mended."
+        else:
+            unwritten = self._disk_fails
+        if not unwritten:
             return self._set_aside
-        return [*self._set_aside, f"The database can't be written, so nothing new is remembered: {self._disk_fails}"]
+        return [*self._set_aside, f"The database can't be written, so nothing new is remembered: {unwritten}"]
 
     def vitals(self) -> Mapping[str, object]:
         return {"queue": self._workers.waiting}
@@ -106,9 +114,11 @@ class Database:
         connection = self._connection  # whoever closes meanwhile waits for us
         if connection is None:
             raise StoreClosed("the database is not open")
+        if self._stands_in:
+            raise StoreFailed(f"The database can't be written: {self._stands_in}")
         connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-        connection.execute("BEGIN IMMEDIATE")
         try:
+            connection.execute("BEGIN IMMEDIATE")
             result = work(connection)
             connection.execute("COMMIT")
         except BaseException as error:
@@ -129,10 +139,7 @@ class Database:
         except sqlite3.OperationalError as error:  # the file itself is not to blame
             if not _is_of_the_disk(error):
                 raise
-            connection = self._open_file(str(self._path), alone=True)
-            self._disk_fails = f"{error}; is the disk full?"
-            logger.error("the database can't be written: %s", self._disk_fails)
-            return connection
+            return self._open_unwritable(self._path, error)
         except sqlite3.DatabaseError as error:
             aside = self._path.with_name(f"{self._path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
             for suffix in ("", "-wal", "-shm"):
@@ -144,32 +151,49 @@ class Database:
             self._set_aside.append(warning)
             return self._open_file(str(self._path))
 
+    def _open_unwritable(self, path: Path, error: sqlite3.OperationalError) -> sqlite3.Connection:
+        try:
+            connection = self._open_file(str(path), alone=True)
+            self._disk_fails = f"{error}; is the disk full?"
+        except sqlite3.OperationalError:
+            self._stands_in = obstacle(path) or str(error)
+            connection = stand_in_for(path, self._prepare)
+        logger.error("the database can't be written: %s", self._stands_in or self._disk_fails)
+        return connection
+
     def _open_file(self, name: str, *, alone: bool = False) -> sqlite3.Connection:
         connection = sqlite3.connect(name, isolation_level=None, check_same_thread=False, timeout=5)
         try:
             if alone:  # needs no room on the disk for memory that is shared with other programs
                 connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("PRAGMA cache_size = -512")  # KiB: a Pi's memory is for others
-            problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if problem != "ok":
-                raise sqlite3.DatabaseError(problem)
-            migrate(connection, self._schemas)
+            self._prepare(connection)
         except BaseException:
             connection.close()
             raise
         return connection
 
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA cache_size = -512")  # KiB: a Pi's memory is for others
+        problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if problem != "ok":
+            raise sqlite3.DatabaseError(problem)
+        migrate(connection, self._schemas)
+
 
 def _is_of_the_disk(error: BaseException) -> bool:
-    kinds = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY)
+    kinds = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
     return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF in kinds
 
 
 def lock_folder(folder: Path, until: ExitStack) -> None:
     """Keep other services out of a folder until the stack is closed: two of them would report all filament twice."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:  # no one else can work in it either
+        logger.warning("%s can't be opened: %s", folder, error.strerror)
+        return
     until.callback(os.close, handle)
     deadline = time.monotonic() + LOCK_PATIENCE
     while True:

@@ -6,7 +6,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -95,12 +95,17 @@ class Front:
             websocket=self._websocket.serve,
             prefix=settings.route_prefix,
         )
+        self._missing: dict[str, str] = {}
         self._cold: Cold | None = None
         self._closing = trio.Event()
 
     def vitals(self) -> dict[str, object]:
         """How many are connected."""
         return {"connections": len(self._door), "sessions": len(self._sessions)}
+
+    def warnings(self) -> list[str]:
+        """Sentences for `server.info`: where clients should reach us and can't."""
+        return [f"{what} can't be offered: {why}" for what, why in self._missing.items()]
 
     def close(self) -> None:
         """Take leave of the clients and end `run`; doesn't wait."""
@@ -122,7 +127,8 @@ class Front:
             for sock, _ in listeners:
                 sock.close()
             if self._unix_socket is not None:
-                self._unix_socket.unlink(missing_ok=True)
+                with suppress(OSError):
+                    self._unix_socket.unlink()
 
     def _listen(self) -> list[tuple[socket.socket, ssl.SSLContext | None]]:
         settings = self._settings
@@ -130,17 +136,27 @@ class Front:
         try:
             listeners += [(sock, None) for sock in open_tcp(settings.host, settings.port)]
             if settings.certificate is not None and settings.private_key is not None:
-                with _optional("TLS"):
+                with self._optional("TLS"):
                     tls = tls_context(settings.certificate, settings.private_key)
                     listeners += [(sock, tls) for sock in open_tcp(settings.host, settings.ssl_port)]
             if self._unix_socket is not None:
-                with _optional(f"the unix socket {self._unix_socket}"):
+                with self._optional(f"The unix socket {self._unix_socket}"):
                     listeners.append((open_unix(self._unix_socket), None))
         except BaseException:
             for sock, _ in listeners:
                 sock.close()
             raise
         return listeners
+
+    @contextmanager
+    def _optional(self, what: str) -> Iterator[None]:
+        """Without a port there is no service; without this there is still most of it."""
+        self._missing.pop(what, None)
+        try:
+            yield
+        except OSError as error:
+            self._missing[what] = str(error)
+            logger.warning("%s can't be offered: %s", what, error)
 
     async def _serve(self, listeners: list[tuple[socket.socket, ssl.SSLContext | None]]) -> None:
         """Shielded: who is being answered at the end is answered, within the grace."""
@@ -179,15 +195,6 @@ class Front:
             if self._cold is None:
                 self._cold = module.Cold(self._answers, self._sessions, self._doorkeeper, self._settings)
         await self._cold.serve(connection, http2=http2)
-
-
-@contextmanager
-def _optional(what: str) -> Iterator[None]:
-    """Without a port there is no service; without this there is still most of it."""
-    try:
-        yield
-    except OSError as error:
-        logger.warning("%s can't be offered: %s", what, error)
 
 
 def _described(sock: socket.socket, tls: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -131,6 +132,6 @@ def find_certificate(folder: Path) -> tuple[Path | None, Path | None]:
     """The certificate and its key under the names that Moonraker's users gave them; both or neither."""
     for name in ("moonraker.cert", "moonraker.crt", "moonraker.pem"):
         certificate, private_key = folder / name, folder / "moonraker.key"
-        if certificate.is_file() and private_key.is_file():
+        if os.path.isfile(certificate) and os.path.isfile(private_key):  # False in a folder that we may not read
             return certificate, private_key
     return None, None

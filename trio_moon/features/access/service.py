@@ -7,6 +7,7 @@ import secrets
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import trio
 
@@ -16,7 +17,7 @@ from trio_moon.features.access.networks import TrustedClients
 from trio_moon.features.access.one_shot import OneShotTokens
 from trio_moon.features.access.settings import SOURCES, AccessSettings
 from trio_moon.features.access.users import API_KEY_USER, NAMESPACE, RESERVED, KeyValues, Users
-from trio_moon.model.errors import BadParams, Unauthorized
+from trio_moon.model.errors import BadParams, NoSpace, Unauthorized
 from trio_moon.rpc.audience import Audience
 from trio_moon.rpc.caller import Caller, Session
 
@@ -63,7 +64,8 @@ class Access:
         if isinstance(kept, Mapping) and isinstance(kept.get("key"), str):
             self._api_key, self._key_created = kept["key"], kept.get("created_on", self._began)
         else:
-            await self._keep_api_key(self._api_key, self._key_created)
+            with suppress(NoSpace):  # what can't be kept is another one after the next start
+                await self._keep_api_key(self._api_key, self._key_created)
 
     async def _keep_api_key(self, key: str, created: float) -> None:
         await self._store.put(NAMESPACE, "api_key", {"key": key, "created_on": created})

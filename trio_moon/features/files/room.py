@@ -65,12 +65,15 @@ class Files:
 
     def warnings(self) -> list[str]:
         """Sentences for `server.info`: what was configured and can't be done."""
+        sentences = []
         if self._settings.process_objects and not objects.is_installed():
-            return [
+            sentences.append(
                 "[file_manager] enable_object_processing needs the library preprocess-cancellation:"
                 " install trio-moon[objects]"
-            ]
-        return []
+            )
+        for name in self._roots.unwritable:
+            sentences.append(f"The folder of '{name}' can't be written: {self._roots.get(name).path}")
+        return sentences
 
     def registered_directories(self) -> list[str]:
         """The roots that exist, for `server.info`."""

@@ -41,6 +41,8 @@ class Roots:
         self._link_targets = tuple(link_targets)
         self._reserved = tuple(os.path.realpath(path) for path in reserved)
         self._present = list(self._roots)
+        self.unwritable: list[str] = []
+        """The roots that should be writable and at the last `look` were not."""
 
     def __iter__(self) -> Iterator[Root]:
         return iter(self._roots.values())
@@ -49,12 +51,13 @@ class Roots:
         return name in self._roots
 
     def names(self) -> list[str]:
-        """The roots that existed at the last `look`: the only thing here that doesn't block."""
+        """The roots that existed at the last `look`; asking for that doesn't block."""
         return self._present
 
     def look(self) -> list[str]:
         """See which roots exist. On a network share that is gone this takes for ever."""
-        self._present = [root.name for root in self if root.path.is_dir()]
+        self._present = [root.name for root in self if os.path.isdir(root.path)]
+        self.unwritable = [root.name for root in self if root.writable and not os.access(root.path, os.W_OK)]
         return self._present
 
     def get(self, name: str) -> Root:
