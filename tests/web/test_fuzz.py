@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from wsproto.frame_protocol import FrameProtocol, Opcode, ParseFailed
@@ -18,7 +19,7 @@ from trio_moon.rpc.caller import Caller, Transport
 from trio_moon.rpc.request_head import RequestHead
 from trio_moon.web.downloads import parse_range
 from trio_moon.web.frames import TEXT, FrameReader, Violation
-from trio_moon.web.multipart import MultipartReader
+from trio_moon.web.multipart import MultipartReader, boundary_of
 from trio_moon.web.request_parser import BadRequest, parse_head
 
 WORDS = """GET |POST|HEAD|X| |/|/server/info|?a=1|%ff|%00|http://a/b|*|#| HTTP/1.1| HTTP/1.0|Host: x|Host:|:|5|-|+
@@ -135,6 +136,32 @@ def test_any_form_is_read_or_refused(pieces: list[bytes], cuts: list[int]) -> No
         for chunk in pieces_of(b"".join(pieces), cuts):
             reader.feed(chunk)
         reader.finish()
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("filename*=utf-8''K%C3%A4se", "Käse"),
+        ("filename*=iso-8859-1''K%E4se", "Käse"),
+        ("filename*0*=utf-8''K%C3; filename*1*=%A4se", "Käse"),
+        ("filename*=unicode_escape''%5Cud800", "\\ud800"),
+        ("filename*=utf-7''+2AA-", "+2AA-"),
+        ("filename*=utf-8''%ED%A0%80", "\ufffd" * 3),
+    ],
+)
+def test_a_filename_in_other_words_is_text(written: str, name: str) -> None:
+    sink = Sink()
+    with closing(MultipartReader("multipart/form-data; boundary=b", sink)) as reader:
+        reader.feed(f"--b\r\nContent-Disposition: form-data; name=a; {written}\r\n\r\nG28\r\n--b--\r\n".encode())
+        reader.finish()
+    assert sink.heard == [("a", name), ("data", b"G28")]
+
+
+def test_names_in_pieces_without_order_are_refused() -> None:
+    with pytest.raises(BadParams):
+        boundary_of("multipart/form-data; boundary*=utf-8''a; boundary*0*=utf-8''b")
+    with closing(MultipartReader("multipart/form-data; boundary=b", Sink())) as reader, pytest.raises(BadParams):
+        reader.feed(b"--b\r\nContent-Disposition: form-data; name=a; filename*=x; filename*0*=y\r\n\r\n")
 
 
 @given(

@@ -33,7 +33,7 @@ def boundary_of(content_type: str) -> bytes:
     message = Message()
     message["content-type"] = content_type
     boundary = None
-    with suppress(ValueError):  # of a continuation with a number that Python refuses to read
+    with suppress(ValueError, TypeError):  # of continuations with numbers that Python can't read or put in order
         boundary = message.get_param("boundary")
     if not isinstance(boundary, str) or not 1 <= len(boundary) <= 200:
         raise BadParams("the content type multipart/form-data needs a boundary")
@@ -139,15 +139,15 @@ class MultipartReader:
         disposition = Message()
         disposition["content-disposition"] = _one_line(self._headers.get("content-disposition", ""))
         name = filename = None
-        with suppress(ValueError):  # of a continuation with a number that Python refuses to read
+        with suppress(ValueError, TypeError):  # of continuations with numbers that Python can't read or put in order
             name = disposition.get_param("name", header="content-disposition")
-            filename = disposition.get_filename()
+            filename = disposition.get_param("filename", header="content-disposition")
         if disposition.get_content_disposition() != "form-data" or not isinstance(name, str) or not name:
             raise BadParams("each part of a multipart body needs 'Content-Disposition: form-data; name=…'")
         self._name = name
         self._in_file = filename is not None
         if filename is not None:
-            self._sink.start_file(self._name, _unescape(filename))
+            self._sink.start_file(self._name, _unescape(_decoded(filename)))
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         if self._in_file:
@@ -184,6 +184,15 @@ def _beginning(delimiter: bytes, data: bytes) -> int:
 
 def _one_line(text: str) -> str:
     return text.replace("\r", " ").replace("\n", " ")
+
+
+def _decoded(parameter: str | tuple[str | None, str | None, str]) -> str:
+    """The text of a parameter, which may name one of RFC 5987's charsets. Python knows stranger ones: no matter."""
+    if isinstance(parameter, str):
+        return parameter
+    charset, _, written = parameter
+    kind = "latin-1" if (charset or "").lower() == "iso-8859-1" else "utf-8"
+    return written.encode("latin-1", "replace").decode(kind, "replace")
 
 
 def _unescape(filename: str) -> str:
