@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_moon.kit.json_codec import NotJson, Raw, decode, encode
+from trio_moon.kit.json_codec import MAX_DEPTH, NotJson, Raw, decode, decode_call, encode
 
 values = st.recursive(
     st.none()
@@ -54,3 +54,16 @@ def test_any_bytes_are_json_or_are_refused(data: bytes) -> None:
 def test_nonsense_and_bottomless_nesting_are_refused(text: bytes) -> None:
     with pytest.raises(NotJson):
         decode(text)
+
+
+@pytest.mark.parametrize(("opener", "closer"), [("[", "]"), ('{"a":', "}"), ('[{"b":0,"a":', "}]")])
+def test_what_clients_send_may_be_nested_so_deeply_and_no_deeper(opener: str, closer: str) -> None:
+    levels = MAX_DEPTH // (2 if opener[0] == "[" and "{" in opener else 1)
+    deep = opener * levels + '"' + "[" * 500 + '"' + closer * levels
+    assert decode_call(deep) == decode_call(deep.encode()) == json.loads(deep)
+    for text in (f"[{deep}]", f"[{deep}, NaN]", f'{{"x": 1, "y": {deep}}}'):
+        with pytest.raises(NotJson, match="levels deep"):
+            decode_call(text)
+        with pytest.raises(NotJson, match="levels deep"):
+            decode_call(text.encode())
+    assert decode_call('"' + "[" * 1000 + '"') == "[" * 1000

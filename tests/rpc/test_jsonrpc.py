@@ -80,6 +80,17 @@ async def test_ids_come_back_as_they_came(call_id: object) -> None:
     assert (await ask(call("t.echo", call_id)))["id"] == call_id
 
 
+async def test_a_call_is_never_nested_so_deeply_that_its_answer_can_not_be_written() -> None:
+    for levels in (90, 150, *range(900, 1000, 2)):
+        for method in ("t.echo", "t.sleep"):
+            params = b'{"seconds":%b1%b}' % (b"[" * levels, b"]" * levels)
+            answer = await ask(b'{"jsonrpc":"2.0","method":"%b","params":%b,"id":1}' % (method.encode(), params))
+            if levels == 90:
+                assert "result" in answer or answer["error"]["code"] == 400
+            else:
+                assert answer["error"]["code"] == -32700
+
+
 async def test_params_may_be_left_out_and_raw_results_pass_through() -> None:
     answer = await ask({"jsonrpc": "2.0", "method": "t.raw", "id": 1})
     assert answer["result"] == {"from": "klipper"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import msgspec
 
@@ -11,6 +12,12 @@ Raw = msgspec.Raw
 
 encode = msgspec.json.Encoder().encode
 """Any JSON-able object (dataclasses, structs and `Raw` too) as compact UTF-8 bytes; NaN and Infinity become null."""
+
+
+MAX_DEPTH = 100
+"""Of what clients send: lists and objects within each other."""
+ALWAYS_SHALLOW = 2 * MAX_DEPTH
+"""So short a text can't be nested more deeply."""
 
 
 class NotJson(ValueError):
@@ -23,8 +30,29 @@ def decode(data: bytes | str) -> object:
 
 
 def decode_call(data: bytes | str) -> object:
-    """As `decode`, for what clients ask of us: broken text is refused, not mended."""
-    return _decode(data, mend=False)
+    """As `decode`, for what clients ask of us: broken text is refused, not mended, and so is deep nesting."""
+    value = _decode(data, mend=False)
+    if len(data) > ALWAYS_SHALLOW:
+        refuse_depth(data, value)
+    return value
+
+
+def refuse_depth(data: bytes | str, value: object) -> None:
+    """Raise NotJson if `value`, read from `data`, is nested so deeply that whoever works on it may run out of stack."""
+    openers = (b"[", b"{") if isinstance(data, bytes) else ("[", "{")
+    if sum(map(data.count, openers)) <= MAX_DEPTH:  # type: ignore[arg-type]
+        return
+    level: list[Any] = [[value]]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return
+    raise NotJson(f"JSON may be nested {MAX_DEPTH} levels deep")
 
 
 def _decode(data: bytes | str, mend: bool) -> object:

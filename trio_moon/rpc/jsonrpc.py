@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 import trio
 
-from trio_moon.kit.json_codec import NotJson, decode_call, encode
+from trio_moon.kit.json_codec import ALWAYS_SHALLOW, NotJson, decode_call, encode, refuse_depth
 from trio_moon.kit.pending import Pending
 from trio_moon.model.errors import MoonError
 from trio_moon.rpc import error_codes
@@ -122,7 +122,9 @@ class JsonRpc:
         """Answer at once if that is possible without waiting; else the function that does the rest."""
         try:
             call = _decode_call(message)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            if len(message) > ALWAYS_SHALLOW:
+                refuse_depth(message, call.params)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, NotJson):
             return self._begin_thoroughly(message, caller)
         return self._begin_call(call.method, call.params, call.id, caller, wanted=call.id is not None)
 
