@@ -74,27 +74,31 @@ async def test_an_idle_connection_is_ended_after_its_keep_alive(impatient: Runni
     assert await http.closed()
 
 
-async def test_a_slow_upload_is_ended_and_leaves_nothing(impatient: Running) -> None:
+async def begin_upload(front: Running, most: int) -> trio.abc.Stream:
+    """A connection with the first `most` bytes of an upload."""
     body, content_type = multipart(("file", "x.gcode", b"x" * 100_000))
-    stream = await impatient.connect()
+    stream = await front.connect()
     head = f"POST /server/files/upload HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type}\r\n"
-    await stream.send_all(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:5000])
-    await said_at_the_end(stream)
+    await stream.send_all(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:most])
+    return stream
+
+
+async def first_upload_is_abandoned(front: Running) -> None:
     with trio.fail_after(5):
-        await impatient.world.uploads[0].gone.wait()
-    assert impatient.world.uploads[0].abandoned == 1
+        await front.world.uploads[0].gone.wait()
+    assert front.world.uploads[0].abandoned == 1
+
+
+async def test_a_slow_upload_is_ended_and_leaves_nothing(impatient: Running) -> None:
+    await said_at_the_end(await begin_upload(impatient, 5000))
+    await first_upload_is_abandoned(impatient)
 
 
 async def test_an_upload_whose_client_leaves_is_abandoned_once(live: Running) -> None:
-    body, content_type = multipart(("file", "x.gcode", b"x" * 100_000))
-    stream = await live.connect()
-    head = f"POST /server/files/upload HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type}\r\n"
-    await stream.send_all(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:50_000])
+    stream = await begin_upload(live, 50_000)
     await trio.sleep(0.1)
     await stream.aclose()
-    with trio.fail_after(5):
-        await live.world.uploads[0].gone.wait()
-    assert live.world.uploads[0].abandoned == 1
+    await first_upload_is_abandoned(live)
 
 
 async def test_an_upload_above_the_limit_is_refused_before_it_is_sent(tmp_path: Path) -> None:
@@ -355,13 +359,7 @@ async def test_nobody_can_hold_up_the_end(tmp_path: Path) -> None:
             front.world.audience.announce("notify_text", "x" * 1000)
         hanging = HttpClient(await front.connect())
         await hanging.send(b"GET /server/hang HTTP/1.1\r\nHost: x\r\n\r\n")
-        body, content_type = multipart(("file", "x.gcode", b"x" * 100_000))
-        upload = await front.connect()
-        await upload.send_all(
-            f"POST /server/files/upload HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type}\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n".encode()
-            + body[:50_000]
-        )
+        upload = await begin_upload(front, 50_000)
         chunked = await front.connect()
         await chunked.send_all(b"POST /server/hang HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel")
         (front.world.folder / "big").write_bytes(bytes(30_000_000))
@@ -375,6 +373,7 @@ async def test_nobody_can_hold_up_the_end(tmp_path: Path) -> None:
             await front.ended.wait()
         assert trio.current_time() - began < 5
         assert len(stuck) == 5
+        await upload.aclose()
 
 
 def test_the_reason_of_a_close_is_cut_to_what_a_frame_holds() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import trio
 from msgspec import Struct, field
@@ -29,6 +29,7 @@ class Service(Protocol):
     async def run(self, *, task_status: trio.TaskStatus[object]) -> object: ...
 
 
+@runtime_checkable
 class HasVitals(Protocol):
     """A service may tell more of itself: queue lengths, whether its peer is there."""
 
@@ -59,7 +60,6 @@ class ServiceRecord(Struct):
         return self.failures >= FAILURES_UNTIL_FAILED and not steady
 
     def as_wire(self) -> dict[str, object]:
-        vitals = getattr(self.service, "vitals", None)
         return {
             "name": self.name,
             "branch": self.branch,
@@ -67,7 +67,7 @@ class ServiceRecord(Struct):
             "since": self.since,
             "restarts": self.restarts,
             "last_error": self.last_error,
-            "vitals": dict(vitals()) if vitals is not None else {},
+            "vitals": dict(self.service.vitals()) if isinstance(self.service, HasVitals) else {},
         }
 
 

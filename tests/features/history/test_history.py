@@ -11,49 +11,12 @@ import trio
 
 from tests.features.asking import ask
 from tests.features.letterbox import Letterbox
+from tests.features.told_jobs import ToldJobs
 from trio_moon.features.history import SCHEMA, Auxiliary, History, JobBook, endpoints
-from trio_moon.kit.topics import Topic
 from trio_moon.model.errors import BadParams, NotFound
-from trio_moon.model.job_state import JobEvent, JobState, Stats
 from trio_moon.rpc.audience import Audience
 from trio_moon.rpc.caller import Session
 from trio_moon.store.database import Database
-
-
-class Jobs:
-    """Klipper's jobs as the test tells them: real `JobState`, no printer."""
-
-    def __init__(self) -> None:
-        self._state = JobState()
-        self.events: Topic[JobEvent] = Topic()
-
-    @property
-    def stats(self) -> Stats:
-        return self._state.stats
-
-    @property
-    def job_open(self) -> bool:
-        return self._state.job_open
-
-    def tell(self, state: str, total: float, *, filename: str = "vase.gcode", connected_for: float = 0.0) -> None:
-        news = {
-            "state": state,
-            "filename": filename,
-            "total_duration": total,
-            "print_duration": total / 2,
-            "filament_used": total * 10,
-        }
-        self.publish(self._state.update(news, connected_for))
-
-    def lose(self) -> None:
-        self.publish(self._state.klippy_lost("Klipper disconnected"))
-
-    def shut_down(self) -> None:
-        self.publish(self._state.klippy_shut_down("heater"))
-
-    def publish(self, events: list[JobEvent]) -> None:
-        for event in events:
-            self.events.publish(event)
 
 
 class Files:
@@ -76,16 +39,16 @@ class World:
         self._nursery = nursery
         self.book = JobBook(database)
         self.gcodes = gcodes
-        self.jobs = Jobs()
+        self.jobs = ToldJobs()
         self.files = Files()
         self.letters = Letterbox()
         self._scope = trio.CancelScope()
 
-    async def open(self, jobs: Jobs | None = None) -> None:
+    async def open(self, jobs: ToldJobs | None = None) -> None:
         """Begin, or begin again after the former history was cut off."""
         self._scope.cancel()
         self._scope = trio.CancelScope()
-        self.jobs = jobs or Jobs()
+        self.jobs = jobs or ToldJobs()
         audience = Audience()
         audience.join(Session(self.letters))
         history = History(self.book, self.jobs, self.files, self.gcodes, audience)

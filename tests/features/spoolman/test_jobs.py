@@ -10,6 +10,7 @@ from typing import TypeVar
 import trio
 from trio.testing import MockClock
 
+from tests.features.told_jobs import ToldJobs
 from trio_moon.features.spoolman.checks import PrintCheck
 from trio_moon.features.spoolman.client import Away, Missing
 from trio_moon.features.spoolman.jobs import JobKeeper
@@ -20,7 +21,6 @@ from trio_moon.features.spoolman.shelf import Shelf
 from trio_moon.features.spoolman.spool import Spool
 from trio_moon.kit.topics import Topic
 from trio_moon.model.events import SpoolmanAlert, SpoolSelected
-from trio_moon.model.job_state import JobEvent, JobState, Stats
 from trio_moon.store.schema import migrate
 
 T = TypeVar("T")
@@ -45,31 +45,15 @@ class Disk:
         return work(self.connection)
 
 
-class Prints:
-    """The follower of jobs, fed by hand."""
-
-    def __init__(self) -> None:
-        self.events: Topic[JobEvent] = Topic()
-        self.state = JobState()
-
-    @property
-    def stats(self) -> Stats:
-        return self.state.stats
-
-    @property
-    def job_open(self) -> bool:
-        return self.state.job_open
+class Prints(ToldJobs):
+    """The follower of jobs, with time after each news."""
 
     async def say(self, state: str, filename: str = "a.gcode", total: float = 5.0, connected_for: float = 0.0) -> None:
-        """Klipper's `print_stats` are these now."""
-        news = {"state": state, "filename": filename, "total_duration": total}
-        for event in self.state.update(news, connected_for):
-            self.events.publish(event)
+        self.tell(state, total, filename=filename, connected_for=connected_for)
         await trio.sleep(0.1)
 
-    async def lose(self) -> None:
-        for event in self.state.klippy_lost("cut"):
-            self.events.publish(event)
+    async def cut(self) -> None:
+        self.lose()
         await trio.sleep(0.1)
 
 
@@ -201,7 +185,7 @@ async def test_a_print_that_klipper_took_with_it_ends(autojump_clock: MockClock)
     async with keeping(room):
         await room.prints.say("standby", "")
         await room.prints.say("printing")
-        await room.prints.lose()
+        await room.prints.cut()
         await trio.sleep(10)
         assert await room.records() == [("a.gcode", "in_progress")], "it may come back"
         await room.prints.say("standby", "")
@@ -215,7 +199,7 @@ async def test_a_print_that_goes_on_after_a_lost_connection_is_the_same(autojump
     async with keeping(room):
         await room.prints.say("standby", "")
         await room.prints.say("printing")
-        await room.prints.lose()
+        await room.prints.cut()
         await trio.sleep(10)
         await room.prints.say("printing", total=20.0)
         await trio.sleep(3)

@@ -32,6 +32,17 @@ class Scripted:
         self.answer_use: Callable[[float], Applied | Refused | Unknown] = self.apply
         self.use_after = 0.0
 
+    def lose_reports(self) -> list[float]:
+        """From now on no report counts or is answered; they are listed here."""
+        lost: list[float] = []
+
+        def lose(used_mm: float) -> Unknown:
+            lost.append(used_mm)
+            return Unknown("no answer")
+
+        self.answer_use = lose
+        return lost
+
     def apply(self, used_mm: float) -> Applied:
         self.used_mm += used_mm
         self.uses.append(used_mm)
@@ -149,13 +160,7 @@ async def test_a_report_that_was_swallowed_is_sent_again(world: World, autojump_
 async def test_a_report_that_arrives_after_it_was_sent_again_is_taken_off(
     world: World, autojump_clock: MockClock
 ) -> None:
-    lost: list[float] = []
-
-    def swallow(used_mm: float) -> Unknown:
-        lost.append(used_mm)
-        return Unknown("hung")
-
-    world.spoolman.answer_use = swallow
+    lost = world.spoolman.lose_reports()
     world.ledger.observe("extruder", 2.0)
     await trio.sleep(6.5)
     world.spoolman.answer_use = world.spoolman.apply
@@ -168,14 +173,8 @@ async def test_a_report_that_arrives_after_it_was_sent_again_is_taken_off(
 async def test_what_spoolman_tells_to_have_counted_twice_is_taken_off_at_once(
     world: World, autojump_clock: MockClock
 ) -> None:
-    lost: list[float] = []
-
-    def swallow(used_mm: float) -> Unknown:
-        lost.append(used_mm)
-        return Unknown("hung")
-
     world.witness.news_begin()
-    world.spoolman.answer_use = swallow
+    lost = world.spoolman.lose_reports()
     world.ledger.observe("extruder", 2.0)
     await trio.sleep(5.3)
     world.spoolman.answer_use = world.spoolman.apply
@@ -282,13 +281,7 @@ async def test_a_spoolman_that_counts_slowly_is_given_more_time(
 
 
 async def test_reports_that_vanish_are_not_sent_too_often(world: World, autojump_clock: MockClock) -> None:
-    sent: list[float] = []
-
-    def vanish(used_mm: float) -> Unknown:
-        sent.append(used_mm)
-        return Unknown("reset")
-
-    world.spoolman.answer_use = vanish
+    sent = world.spoolman.lose_reports()
     world.ledger.observe("extruder", 2.0)
     await trio.sleep(15)
     assert len(sent) > 5
