@@ -69,7 +69,7 @@ class JobState:
     """Remembers the present job and says what each news of it means."""
 
     def __init__(self) -> None:
-        self._stats = NO_STATS
+        self._told: Stats = NO_STATS  # a copy of its own; frozen when somebody gets it, which is seldom
         self._open = False
         self._shut_down = False
         self._interrupted = NO_STATS  # the job that Klipper took away with it
@@ -77,7 +77,7 @@ class JobState:
     @property
     def stats(self) -> Stats:
         """The last `print_stats`; empty while Klipper is away."""
-        return self._stats
+        return freeze(self._told)
 
     @property
     def job_open(self) -> bool:
@@ -93,12 +93,12 @@ class JobState:
         state = text_of(news, "state")
         if not state or self._shut_down:
             return []
-        before, self._stats = self._stats, freeze(news)
+        before, self._told = self._told, dict(news)
         was = text_of(before, "state")
         if not was:
             return self._first_look(state, connected_for)
-        if state != was or ((self._open or state in ENDED) and not _same_job(before, self._stats, after)):
-            return self._step(before, state, after)
+        if state != was or ((self._open or state in ENDED) and not _same_job(before, news, after)):
+            return self._step(freeze(before), self.stats, state, after)
         return []
 
     def klippy_shut_down(self, message: str) -> list[JobEvent]:
@@ -110,7 +110,7 @@ class JobState:
         """Klipper is gone, and what it told with it. A job that turns out to go on will be `resumed`."""
         events = self._fail(message, "klippy_disconnect")
         self._interrupted = events[0].previous if events else NO_STATS
-        self._stats, self._shut_down = NO_STATS, False
+        self._told, self._shut_down = NO_STATS, False
         return events
 
     # how
@@ -120,40 +120,40 @@ class JobState:
         self._open = state in ("printing", "paused")
         if not self._open and state not in ENDED:
             return []
-        if interrupted and _same_job(interrupted, self._stats):
-            return [JobEvent("resumed" if state == "printing" else state, interrupted, self._stats)]
-        if state == "printing" and seconds_of(self._stats, "total_duration") < connected_for:
-            return [JobEvent("started", NO_STATS, self._stats)]
+        if interrupted and _same_job(interrupted, self._told):
+            return [JobEvent("resumed" if state == "printing" else state, interrupted, self.stats)]
+        if state == "printing" and seconds_of(self._told, "total_duration") < connected_for:
+            return [JobEvent("started", NO_STATS, self.stats)]
         return []
 
-    def _step(self, before: Stats, state: str, after: float) -> list[JobEvent]:
+    def _step(self, before: Stats, now: Stats, state: str, after: float) -> list[JobEvent]:
         events: list[JobEvent] = []
         if state == "standby":
             if self._open:  # SDCARD_RESET_FILE: the job was given up
                 events.append(JobEvent("cancelled", before, freeze({**before, "state": "cancelled"})))
             self._open = False
         elif state in ("printing", "paused") or state in ENDED:
-            if not self._open or not _same_job(before, self._stats, after):  # begun, and perhaps ended, in one update
-                events.append(JobEvent("started", before, freeze({**self._stats, "state": "printing"})))
+            if not self._open or not _same_job(before, now, after):  # begun, and perhaps ended, in one update
+                events.append(JobEvent("started", before, freeze({**now, "state": "printing"})))
             self._open = state not in ENDED
         if state != "printing":
-            events.append(JobEvent(state, events[-1].stats if events else before, self._stats))
+            events.append(JobEvent(state, events[-1].stats if events else before, now))
         elif not events:
-            events.append(JobEvent("resumed", before, self._stats))
+            events.append(JobEvent("resumed", before, now))
         return events
 
     def _fail(self, message: str, reason: str) -> list[JobEvent]:
         if not self._open:
             return []
         self._open = False
-        before = self._stats
-        self._stats = freeze({**before, "state": "error", "message": message})
-        return [JobEvent("error", before, self._stats, reason)]
+        before = self.stats
+        self._told = {**before, "state": "error", "message": message}
+        return [JobEvent("error", before, self.stats, reason)]
 
 
 def _same_job(before: Stats, now: Stats, passed: float = math.inf) -> bool:
     """Whether both are news of one job, `passed` seconds apart: a new one is younger than that, and than the old."""
-    if text_of(before, "filename") != text_of(now, "filename"):
+    if before.get("filename") != now.get("filename") and text_of(before, "filename") != text_of(now, "filename"):
         return False
     older, newer = seconds_of(before, "total_duration"), seconds_of(now, "total_duration")
     return newer >= older or newer > passed + ROUGHLY

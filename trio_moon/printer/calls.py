@@ -9,7 +9,7 @@ import trio
 
 from trio_moon.kit.json_codec import Raw, decode
 from trio_moon.kit.pending import Pending
-from trio_moon.kit.periodic import next_beat
+from trio_moon.kit.periodic import periodic
 from trio_moon.model.errors import KlippyAway, KlippyRefused, PeerTimeout
 from trio_moon.printer.codec import ABSENT, Message, render
 
@@ -68,13 +68,16 @@ class Calls:
 
     async def watch_deadlines(self) -> None:
         """Give up, once a second, what Klipper hasn't answered in time: cheaper than a timer for each request."""
-        while True:
-            await next_beat(1.0)
-            now = trio.current_time()
-            for call_id, (pending, deadline, method) in tuple(self._waiting.items()):
-                if deadline <= now and call_id in self._waiting:
-                    del self._waiting[call_id]
-                    pending.fail(PeerTimeout(f"Klipper did not answer {method} in time"))
+        await periodic(1.0, self._give_up_overdue)
+
+    def _give_up_overdue(self) -> None:
+        if not self._waiting:
+            return
+        now = trio.current_time()
+        for call_id, (pending, deadline, method) in tuple(self._waiting.items()):
+            if deadline <= now and call_id in self._waiting:
+                del self._waiting[call_id]
+                pending.fail(PeerTimeout(f"Klipper did not answer {method} in time"))
 
     def settle(self, message: Message) -> None:
         """Hand an answer to whoever waits for it."""

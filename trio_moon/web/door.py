@@ -15,7 +15,7 @@ from pathlib import Path
 
 import trio
 
-from trio_moon.kit.periodic import next_beat
+from trio_moon.kit.periodic import periodic
 from trio_moon.web.connection import Connection
 from trio_moon.web.settings import Limits
 
@@ -123,15 +123,16 @@ class Door:
 
     async def sweep(self) -> None:
         """End what is overdue, every now and then: cheaper than a timer for each request."""
-        while True:
-            await next_beat(self._limits.sweep_every)
-            now = trio.current_time()
-            for connection in self.connections:
-                try:
-                    _look_after(connection, now, self._limits.half_closed)
-                except Exception:
-                    logger.exception("a connection can't be looked after")
-                    connection.cut()
+        await periodic(self._limits.sweep_every, self._look_after_all)
+
+    def _look_after_all(self) -> None:
+        now = trio.current_time()
+        for connection in self.connections:
+            try:
+                _look_after(connection, now, self._limits.half_closed)
+            except Exception:
+                logger.exception("a connection can't be looked after")
+                connection.cut()
 
     async def emptied(self) -> None:
         """Wait until the last connection is gone."""

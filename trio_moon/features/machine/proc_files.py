@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024
@@ -59,14 +60,13 @@ def cpu_usage(before: dict[str, tuple[int, int]], now: dict[str, tuple[int, int]
     return usage
 
 
+_MEMORY = re.compile(r"MemTotal: +(\d+).*?MemAvailable: +(\d+)", re.DOTALL)
+
+
 def parse_memory(meminfo: str) -> dict[str, int]:
     """/proc/meminfo: kB of memory in all, available, and used."""
-    found = {}
-    for line in meminfo.splitlines()[:5]:  # they are among the first of fifty
-        name, _, rest = line.partition(":")
-        if name in ("MemTotal", "MemAvailable"):
-            found[name] = int(rest.split()[0])
-    total, available = found.get("MemTotal", 0), found.get("MemAvailable", 0)
+    found = _MEMORY.search(meminfo)
+    total, available = map(int, found.groups()) if found else (0, 0)
     return {"total": total, "available": available, "used": total - available}
 
 
@@ -100,7 +100,7 @@ def with_bandwidth(
     found: dict[str, dict[str, float]] = {}
     for name, counters in now.items():
         old = before.get(name, counters)
-        moved = sum(counters[field] - old[field] for field in ("rx_bytes", "tx_bytes"))
+        moved = counters["rx_bytes"] - old["rx_bytes"] + counters["tx_bytes"] - old["tx_bytes"]
         found[name] = {**counters, "bandwidth": round(moved / seconds, 2) if seconds > 0 and moved > 0 else 0.0}
     return found
 

@@ -46,14 +46,14 @@ class ProcStats:
             "throttled": ProcFile(proc_files.THROTTLED),
         }
         try:
-            await self._tick()
+            self._tick()
             task_status.started()
             await periodic(PERIOD, self._tick)
         finally:
             for file in self._files.values():
                 file.close()
 
-    async def _tick(self) -> None:
+    def _tick(self) -> None:
         own = self._sample_own()
         self._sample_machine()
         self._samples.append(own)

@@ -109,10 +109,8 @@ class Notifiers:
         if not self._jobs.job_open:
             return
         progress = self._printer.mirror.get("virtual_sdcard").get("progress")
-        info = self._jobs.stats.get("info")
-        layer, total = (
-            (info.get("current_layer"), info.get("total_layer")) if isinstance(info, Mapping) else (None, None)
-        )
+        info = self._printer.mirror.get("print_stats").get("info")
+        layer, total = (info.get("current_layer"), info.get("total_layer")) if isinstance(info, dict) else (None, None)
         for name, milestones in self._milestones.items():
             reached = milestones.reached(
                 progress * 100 if isinstance(progress, (int, float)) else 0.0,

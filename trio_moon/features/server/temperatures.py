@@ -48,13 +48,10 @@ class TemperatureStore:
     async def run(self, *, task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Take a sample every second while Klipper is there."""
         task_status.started()
-        await periodic(PERIOD, self._tick)
+        await periodic(PERIOD, self.sample)
 
     def vitals(self) -> Mapping[str, object]:
         return {"sensors": len(self._sensors)}
-
-    async def _tick(self) -> None:
-        self.sample()
 
     def sample(self) -> None:
         """Append the present values of every sensor; nothing while Klipper's sensors are unknown."""

@@ -11,7 +11,7 @@ from trio_moon.features.spoolman.ledger import Ledger, spool_for
 from trio_moon.features.spoolman.plan import Need, needed_mm
 from trio_moon.features.spoolman.settings import Amount
 from trio_moon.features.spoolman.spool import Spool
-from trio_moon.kit.periodic import periodic
+from trio_moon.kit.periodic import next_beat
 from trio_moon.kit.topics import Topic
 from trio_moon.model.errors import MoonError
 from trio_moon.model.events import SpoolmanAlert
@@ -67,7 +67,9 @@ class Lookout:
 
     async def run(self) -> None:
         """Look again and again until cancelled."""
-        await periodic(LOOK_EVERY, self.look)
+        while True:
+            await next_beat(LOOK_EVERY)
+            await self.look()
 
     async def look(self) -> None:
         """Tell what has changed for the worse."""
