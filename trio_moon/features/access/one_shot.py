@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import secrets
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -21,7 +21,7 @@ class OneShotTokens:
 
     def issue(self, user: str, address: str | None) -> str:
         """A token by which a request from `address` is made as `user`."""
-        token = base64.b32encode(secrets.token_bytes(20)).decode()
+        token = base64.b32encode(os.urandom(20)).decode()
         self._tokens[token] = (user, address, self._clock() + LIFETIME)
         if len(self._tokens) > MOST:
             self._tokens.popitem(last=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import secrets
+import os
 
 _COST, _BLOCK, _LANES = 1 << 14, 8, 1
 _MEMORY = 64 << 20
@@ -16,7 +16,7 @@ NOBODYS = f"scrypt${_COST}${_BLOCK}${_LANES}${'A' * 22}==${'A' * 43}="
 
 def hash_password(password: str) -> str:
     """The text to keep: method, parameters, salt and hash."""
-    salt = secrets.token_bytes(16)
+    salt = os.urandom(16)
     digest = _scrypt(password, salt, _COST, _BLOCK, _LANES)
     return "$".join(("scrypt", str(_COST), str(_BLOCK), str(_LANES), _text(salt), _text(digest)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-import secrets
+import os
 import time
 import weakref
 from collections.abc import Callable, Mapping
@@ -44,7 +44,7 @@ class Access:
         self._one_shot = OneShotTokens()
         self._attempts = LoginAttempts(settings.max_login_attempts)
         self._users = Users(store, settings.login_timeout_days * SECONDS_PER_DAY)
-        self._api_key, self._key_created = secrets.token_hex(16), time.time()
+        self._api_key, self._key_created = os.urandom(16).hex(), time.time()
         self._began = time.time()
         self._session_callers: weakref.WeakSet[Caller] = weakref.WeakSet()
         self.guard = Guard(settings, self._trusted, self)
@@ -136,7 +136,7 @@ class Access:
 
     async def renew_api_key(self) -> str:
         """A new key; the old one is worth nothing from now on, open sessions go on."""
-        key, created = secrets.token_hex(16), time.time()
+        key, created = os.urandom(16).hex(), time.time()
         await self._keep_api_key(key, created)  # on a full disk the old one goes on
         self._api_key, self._key_created = key, created
         return key

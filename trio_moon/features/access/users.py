@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -145,7 +145,7 @@ class Users:
         """Tokens for a user whose password was right; BadParams if somebody has removed the user meanwhile."""
         user = self._users.get(username)
         if user is not None and user.token_secret is None:
-            user = replace(user, token_secret=secrets.token_hex(32))
+            user = replace(user, token_secret=os.urandom(32).hex())
             await self._keep(user)
         if user is None or username not in self._users:
             raise BadParams(f"No registered user: {username:.100}")

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 import shutil
 import stat
 import threading
@@ -56,7 +55,7 @@ class Staging:
             if not self._users.get(root):
                 self._held[root] = _make_and_hold(folder)
             self._users[root] = self._users.get(root, 0) + 1
-        return folder / secrets.token_hex(8)
+        return folder / os.urandom(8).hex()
 
     def leave(self, root: str, path: Path) -> None:
         """Remove whatever is still at `path`, and the folder after its last user."""
@@ -145,7 +144,7 @@ def check_free(folder: int, name: str, place: Place, *, for_folder: bool) -> boo
 
 def _move_across(path: Path, folder: int, name: str) -> None:
     """Move to a folder on another file system (a stick that a link leads to): copy beside, then rename."""
-    beside = f".{secrets.token_hex(8)}{STAGING}"
+    beside = f".{os.urandom(8).hex()}{STAGING}"
     if path.is_dir():
         raise OSError(errno.EXDEV, "the folder would have to be copied to another disk")
     try:

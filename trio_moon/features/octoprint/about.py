@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Mapping
 
 from trio_moon import __version__
@@ -207,7 +207,7 @@ class About:
         return NOTHING
 
     def request_key(self, params: KeyRequest, caller: Caller) -> Reply:
-        token = secrets.token_hex(16)
+        token = os.urandom(16).hex()
         self._key_requests = [*self._key_requests[-MOST_KEY_REQUESTS:], token]
         return Reply({"app_token": token}, 201, {"Location": f"/plugin/appkeys/request/{token}"})
 

@@ -13,7 +13,6 @@ import io
 import logging
 import os
 import re
-import secrets
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -167,7 +166,7 @@ def keep_pictures(roots: Roots, gcode: Place, pictures: list[Picture]) -> list[d
 
 
 def _write(folder: int, name: str, data: bytes) -> None:
-    beside = secrets.token_hex(8) + STAGING
+    beside = os.urandom(8).hex() + STAGING
     try:
         with open(os.open(beside, NEW_FILE, 0o644, dir_fd=folder), "wb") as file:
             file.write(data)

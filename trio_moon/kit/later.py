@@ -1,0 +1,60 @@
+"""Modules that are loaded when something of them is first used, whoever imports them.
+
+Python's own `importlib.util.LazyLoader` loads a module already when a second place imports it (before 3.14).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import threading
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+_loading = threading.RLock()
+
+
+class _Later(ModuleType):
+    """Stands in `sys.modules` until it becomes the module itself."""
+
+    def __init__(self, spec: ModuleSpec) -> None:
+        super().__init__(spec.name)
+        self.__spec__ = spec
+        self.__loader__ = spec.loader
+        self.__file__ = spec.origin
+        self.__package__ = spec.parent
+        if spec.submodule_search_locations is not None:
+            self.__path__ = spec.submodule_search_locations
+        self._begun = False
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__"):  # the import system asks for some that needn't exist
+            raise AttributeError(name)
+        with _loading:  # two threads may ask first
+            if not self._begun:
+                self._load()
+            elif type(self) is _Later and name not in self.__dict__:
+                raise AttributeError(f"module {self.__name__!r}, still being loaded, has no attribute {name!r}")
+        return getattr(self, name)
+
+    def _load(self) -> None:
+        spec = self.__spec__
+        assert spec is not None
+        assert spec.loader is not None
+        self._begun = True
+        try:
+            spec.loader.exec_module(self)
+        except BaseException:
+            self._begun = False
+            raise
+        self.__class__ = ModuleType  # type: ignore[assignment]
+
+
+def import_later(*names: str) -> None:
+    """From now on importing one of these modules costs nothing. Those that are loaded already stay as they are."""
+    for name in names:
+        if name not in sys.modules:
+            spec = importlib.util.find_spec(name)
+            if spec is None:
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+            sys.modules[name] = _Later(spec)
