@@ -105,6 +105,19 @@ async def test_the_bridge_is_for_those_who_may(bench: Bench) -> None:
         assert (await ask(socket, "info", 1))["id"] == 1
 
 
+async def test_a_bridge_ends_when_its_user_has_logged_out_or_is_deleted(bench: Bench) -> None:
+    stranger = {"X-Forwarded-For": "8.8.8.8"}
+    for name, end in (("ann", "/access/logout"), ("bob", "/access/user?username=bob")):
+        made = await bench.client.post("/access/user", json={"username": name, "password": "correct horse"})
+        bearer = {"Authorization": f"Bearer {made.json()['result']['token']}", **stranger}
+        async with bench.bridge(**bearer) as socket, bench.bridge() as trusted:
+            assert (await ask(socket, "info", 1))["id"] == 1
+            verb, headers = ("POST", bearer) if name == "ann" else ("DELETE", {})
+            assert (await bench.client.request(verb, end, headers=headers)).status_code == 200
+            assert await code_of_the_end(socket) == 1008
+            assert (await ask(trusted, "info", 2))["id"] == 2
+
+
 async def test_bridges_are_few_and_their_places_come_back(bench: Bench) -> None:
     connected = bench.klipper.connections
     async with trio.open_nursery() as nursery:

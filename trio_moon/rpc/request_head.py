@@ -35,7 +35,7 @@ class Doorkeeper(Protocol):
         """
 
     def admit_session(self, caller: Caller, session: Session) -> None:
-        """Called when a websocket has been opened by `caller`: later credentials may raise its rights."""
+        """Called when a websocket has been opened by `caller`: it may gain rights later, and lose them."""
 
     def cors_headers(self, head: RequestHead) -> dict[str, str]:
         """The headers that let a browser on an allowed Origin read the answer; {} otherwise."""

@@ -9,7 +9,7 @@ import trio
 
 from trio_moon.kit.digest import sha1
 from trio_moon.model.errors import MoonError
-from trio_moon.rpc.caller import Caller
+from trio_moon.rpc.caller import Caller, Session
 from trio_moon.rpc.request_head import Doorkeeper
 from trio_moon.web.answers import BRIDGE_PATH, Answer, answer_of, error_answer
 from trio_moon.web.bridge import Bridge
@@ -72,7 +72,7 @@ class LiveWebsocket:
         """JSON-RPC until one of us closes."""
         limits = self._sessions.limits
         async with trio.open_nursery() as nursery:
-            talk = Talk(connection, nursery, self._sessions, caller)
+            talk = Talk(connection, nursery, self._sessions, caller, stranger_may_stay=limits.unknown_session)
             conversation = Conversation(
                 self._sessions.jsonrpc,
                 caller,
@@ -97,7 +97,8 @@ class LiveWebsocket:
     ) -> None:
         """What the client and Klipper say to each other, until one of them closes."""
         async with trio.open_nursery() as nursery:
-            talk = Talk(connection, nursery, self._sessions, caller)
+            talk = Talk(connection, nursery, self._sessions, caller, stranger_may_stay=0.0)
+            self._doorkeeper.admit_session(caller, Session(talk.outlet, caller=caller))
             connection.on_sweep = talk.sweep
             try:
                 with self._bridge.line(talk, stream) as line:

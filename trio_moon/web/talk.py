@@ -25,10 +25,20 @@ class Hearer(Protocol):
 class Talk:
     """One open websocket."""
 
-    def __init__(self, connection: Connection, nursery: trio.Nursery, sessions: Sessions, caller: Caller) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        nursery: trio.Nursery,
+        sessions: Sessions,
+        caller: Caller,
+        *,
+        stranger_may_stay: float,
+    ) -> None:
+        """A caller who isn't authorised (any more) is sent away `stranger_may_stay` seconds after the beginning."""
         self._connection = connection
         self._limits = sessions.limits
         self._caller = caller
+        self._stranger_may_stay = stranger_may_stay
         self._frames = FrameReader()
         self._pieces = Pieces(sessions.budget)
         self._last: tuple[int, str] | None = None
@@ -116,7 +126,7 @@ class Talk:
         """Ping a silent client, and let go of a dead one and of one that nobody logs in to."""
         if self._ended:
             return
-        if not self._caller.authorized and now - self._opened_at > self._limits.unknown_session:
+        if not self._caller.authorized and now - self._opened_at > self._stranger_may_stay:
             self.end(1008, "nobody has logged in")
             return
         if self._heard:  # since the last sweep
