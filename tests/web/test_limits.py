@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import socket
 import struct
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -25,7 +27,8 @@ from tests.web.world import (
 )
 from trio_moon.rpc.caller import ClientInfo
 from trio_moon.rpc.packet import Packet, notification
-from trio_moon.web.door import open_tcp
+from trio_moon.web.connection import Connection
+from trio_moon.web.door import Door, open_tcp
 from trio_moon.web.frames import frame_close
 from trio_moon.web.settings import FrontSettings
 
@@ -174,6 +177,87 @@ async def test_idle_connections_make_room_for_new_ones(tmp_path: Path) -> None:
         assert front.front.vitals()["connections"] == 20
 
 
+async def test_connections_that_ask_nothing_any_more_make_room_too(tmp_path: Path) -> None:
+    limits = replace(IMPATIENT, connections=20, first_request=30.0, keep_alive=30.0)
+    async with open_front(tmp_path, FrontSettings(limits=limits)) as front:
+        session = await WsClient.open(front)
+        asking = HttpClient(await front.connect())
+        await asking.send(b"GET /server/hang HTTP/1.1\r\nHost: x\r\n\r\n")
+        await front.world.hanging.wait()
+        for _ in range(60):
+            assert (await HttpClient(await front.connect()).ask("GET", "/server/info")).status == 200
+        assert front.front.vitals()["connections"] == 20
+        assert (await session.call("server.info"))["result"] == {"state": "ready"}
+        front.world.go_on.set()
+        assert (await asking.reply()).status == 200
+
+
+class NamingListener(socket.socket):
+    """A real listener, but the addresses of its clients are ours to choose."""
+
+    name = "192.0.2.1"
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        accepted, (_, port) = super().accept()
+        return accepted, (self.name, port)
+
+
+async def test_one_address_can_not_take_all_connections(nursery: trio.Nursery) -> None:
+    listener = NamingListener()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    listener.setblocking(False)
+    door = Door(replace(IMPATIENT, connections=20, connections_per_address=5))
+    served: list[Connection] = []
+    clients: list[trio.SocketStream] = []
+
+    async def serve(connection: Connection) -> None:
+        served.append(connection)
+        connection.proven = connection.busy = True
+        await connection.receive()
+
+    nursery.start_soon(door.keep_open, listener, serve, nursery)
+
+    async def come(name: str, times: int) -> None:
+        """Clients from one address, each either served or sent away."""
+        listener.name = name
+        before = len(served)
+        streams = [await trio.open_tcp_stream(*listener.getsockname()) for _ in range(times)]
+        clients.extend(streams)
+        refused = [await said_at_the_end(stream) for stream in streams[5:]] if name != "127.0.0.1" else []
+        assert all(said.startswith(b"HTTP/1.1 503 ") for said in refused)
+        with trio.fail_after(10):
+            while len(served) < before + times - len(refused):
+                await trio.sleep(0.01)
+
+    await come("192.0.2.1", 8)
+    await come("192.0.2.2", 7)
+    await come("127.0.0.1", 6)  # a proxy on this machine speaks for many
+    assert Counter(connection.address for connection in served) == {"192.0.2.1": 5, "192.0.2.2": 5, "127.0.0.1": 6}
+    await clients[0].aclose()
+    with trio.fail_after(10):
+        while len(door) == 16:
+            await trio.sleep(0.01)
+    await come("192.0.2.1", 1)
+    for client in clients:
+        await client.aclose()
+    with trio.fail_after(10):
+        await door.emptied()
+    nursery.cancel_scope.cancel()
+    listener.close()
+
+
+async def test_who_reads_no_answers_has_no_many_made(live: Running) -> None:
+    http = await narrow_client(live)
+    big = b"GET /server/big?number=3000000 HTTP/1.1\r\nHost: x\r\n\r\n"
+    await http.send(big * 3 + big.replace(b"big?number", b"echo?n"))
+    await trio.sleep(0.3)
+    assert live.world.calls == 0
+    for _ in range(4):
+        assert (await http.reply()).status == 200
+    assert live.world.calls == 1
+
+
 async def test_pipelined_requests_are_answered_in_order(live: Running) -> None:
     http = HttpClient(await live.connect())
     requests = [f"GET /server/number?number={n} HTTP/1.1\r\nHost: x\r\n\r\n" for n in range(100)]
@@ -229,14 +313,19 @@ async def test_websockets_have_a_limit_and_some_places_are_kept(tmp_path: Path) 
         assert len(known) == 5
 
 
-async def stuck_client(front: Running) -> WsClient:
-    """A websocket whose client doesn't read; its buffers are small."""
+async def narrow_client(front: Running) -> HttpClient:
+    """A client whose buffers are small, so that it is noticed that it doesn't read."""
     sock = trio.socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     await sock.connect(("127.0.0.1", front.port))
     stream = trio.SocketStream(sock)
     front.streams.append(stream)
-    http = HttpClient(stream)
+    return HttpClient(stream)
+
+
+async def stuck_client(front: Running) -> WsClient:
+    """A websocket whose client doesn't read."""
+    http = await narrow_client(front)
     assert (await http.ask("GET", "/websocket", more=UPGRADE)).status == 101
     return WsClient(http)
 

@@ -92,12 +92,12 @@ class Door:
         return len(self._connections) < self._most or self._make_room(None)
 
     def _make_room(self, address: str | None) -> bool:
-        """End the oldest connection that never made a request; of `address` only, if given."""
-        idle = [c for c in self._connections if not c.proven and (address is None or c.address == address)]
+        """End a connection that never made a request, or else makes none now; of `address` only, if given."""
+        idle = [c for c in self._connections if not (c.proven and c.busy) and address in (None, c.address)]
         if not idle:
             return False
-        self._forget(oldest := min(idle, key=lambda c: c.opened_at))
-        oldest.cut()
+        self._forget(first := min(idle, key=lambda c: (c.proven, c.deadline)))  # which is over soonest
+        first.cut()
         return True
 
     async def _contain(self, connection: Connection, serve: Serve) -> None:

@@ -27,6 +27,8 @@ REMEMBERED = 4096
 """A longer head is parsed anew each time: idle connections shouldn't hold much."""
 BURST = 32
 """So many pipelined answers, then the others get their turn."""
+LONG = 16384
+"""A longer answer isn't kept for those behind it: who doesn't read must not have many."""
 
 Lane = Callable[[Connection, ParsedHead, bytes], Awaitable[None]]
 """Takes over a whole connection: the parsed head of its next request, and the bytes from that head on."""
@@ -106,8 +108,7 @@ class _Exchange:
         connection.deadline = connection.opened_at + self._limits.first_request
         while True:
             try:
-                parsed, size = await self._next_head()
-                if parsed is None or not await self._serve_one(parsed, size):
+                if not await self._serve_one(*await self._next_head()):
                     return
             except BadRequest as error:
                 await self._last_answer(error_answer(error.status, error.message))
@@ -116,8 +117,8 @@ class _Exchange:
                 await self._flush()
                 await trio.lowlevel.checkpoint()
 
-    async def _next_head(self) -> tuple[ParsedHead | None, int]:
-        """The next head and its size; it is still in the buffer. None at the end of the connection."""
+    async def _next_head(self) -> tuple[ParsedHead, int]:
+        """The next head and its size; it is still in the buffer. Raises BadRequest, and Gone at the end."""
         connection, limits = self._connection, self._limits
         while True:
             if self._buffer:
@@ -142,22 +143,24 @@ class _Exchange:
             if connection.proven and not self._buffer:
                 connection.deadline = math.inf
             if not data:
-                return None, 0
+                raise Gone("between two requests")
             self._buffer = self._buffer + data if self._buffer else data
 
     def _parsed(self, size: int) -> ParsedHead:
         """The head in the first `size` bytes of the buffer."""
         head = self._buffer if size == len(self._buffer) else self._buffer[:size]
-        if self._known is None or head != self._known_head:
-            self._known = parse_head(
-                head,
-                self._connection.address,
-                max_lines=self._limits.header_lines,
-                strip=self._lane._prefix,
-                secure=self._connection.secure,
-            )
-            self._known_head = head if size <= REMEMBERED else b""
-        return self._known
+        if self._known is not None and head == self._known_head:
+            return self._known
+        parsed = parse_head(
+            head,
+            self._connection.address,
+            max_lines=self._limits.header_lines,
+            strip=self._lane._prefix,
+            secure=self._connection.secure,
+        )
+        if size <= REMEMBERED:
+            self._known, self._known_head = parsed, head
+        return parsed
 
     async def _serve_one(self, parsed: ParsedHead, size: int) -> bool:
         """Answer one request; False when the connection has ended or is in other hands."""
@@ -251,7 +254,9 @@ class _Exchange:
             parsed.keep_alive = False
         file = answer.file
         try:
-            self._out.append(render(answer, keep_alive=parsed.keep_alive, head_only=head_only))
+            self._out.append(rendered := render(answer, keep_alive=parsed.keep_alive, head_only=head_only))
+            if len(rendered) > LONG:
+                await self._flush()
             if file is not None and not head_only:
                 await self._flush()
                 await self._lane.send_file(self._connection, answer)

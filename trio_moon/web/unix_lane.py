@@ -28,7 +28,7 @@ class UnixLane:
     async def serve(self, connection: Connection) -> None:
         """Hear until the client leaves."""
         limits = self._sessions.limits
-        connection.proven = True
+        connection.proven = connection.busy = True
         splitter = FrameSplitter(limits.message_bytes)
         caller = self._doorkeeper.admit(RequestHead("GET", "", "", {}, None, Transport.UNIX))
 

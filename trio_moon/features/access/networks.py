@@ -125,8 +125,8 @@ class Proxies:
         forwarded = headers.get("x-forwarded-for")
         if forwarded is None:
             return headers.get("x-real-ip", peer).strip()[:100]
-        hops = [hop.strip() for hop in forwarded.split(",")]
+        hops = [hop.strip()[:100] for hop in forwarded.split(",")]
         for hop in reversed(hops):
             if hop not in self._proxies:
-                return hop[:100]
-        return hops[0][:100]
+                return hop
+        return hops[0]

@@ -30,6 +30,9 @@ LOCAL_SUFFIXES = (
     ".ts.net",  # Tailscale: only its own addresses ever stand behind these
 )
 
+REMEMBERED = 32
+"""Answers of each kind; what they are remembered by may be as long as a whole head."""
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Za-z:.%_-]+\]|[0-9a-z._-]{1,253})(?::(?P<port>\d{1,5}))?", re.ASCII)
 _PATTERN = re.compile(
@@ -110,9 +113,9 @@ class Sites:
         self._patterns = patterns
         self._hosts = frozenset({*hosts, socket.gethostname().lower().rstrip(".")})
         self._networks = networks
-        self.knows_host = functools.lru_cache(256)(self._knows_host)
-        self.may_read = functools.lru_cache(256)(self._may_read)
-        self.may_act = functools.lru_cache(256)(self._may_act)
+        self.knows_host = functools.lru_cache(REMEMBERED)(self._knows_host)
+        self.may_read = functools.lru_cache(REMEMBERED)(self._may_read)
+        self.may_act = functools.lru_cache(REMEMBERED)(self._may_act)
 
     def _knows_host(self, header: str) -> bool:
         """Whether a Host header is an address, a local name, or configured."""
