@@ -13,13 +13,13 @@ T = TypeVar("T")
 class Pending(Generic[T]):
     """Settled or failed exactly once, by whoever promised the value; later attempts are ignored."""
 
-    __slots__ = ("_event", "_listener", "_value", "error", "settled")
+    __slots__ = ("_event", "_listeners", "_value", "error", "settled")
 
     def __init__(self) -> None:
         self.settled = False
         self.error: Exception | None = None
         self._value: T | None = None
-        self._listener: Callable[[], None] | None = None
+        self._listeners: list[Callable[[], None]] = []
         self._event: trio.Event | None = None
 
     def settle(self, value: T) -> None:
@@ -38,15 +38,16 @@ class Pending(Generic[T]):
         self.settled = True
         if self._event is not None:
             self._event.set()
-        if self._listener is not None:
-            self._listener()
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            listener()
 
     def then(self, listener: Callable[[], None]) -> None:
-        """Call `listener`, the only one, when it is settled. It runs where the value comes in: no waiting there."""
+        """Call `listener` when it is settled. It runs where the value comes in: it must neither wait nor raise."""
         if self.settled:
             listener()
         else:
-            self._listener = listener
+            self._listeners.append(listener)
 
     def result(self) -> T:
         """The value; raises the error if there is none. Only when it is settled."""
@@ -62,6 +63,7 @@ class Pending(Generic[T]):
         if self.settled:
             await trio.lowlevel.checkpoint()
         else:
-            self._event = self._event or trio.Event()
+            if self._event is None:
+                self._event = trio.Event()
             await self._event.wait()
         return self.result()

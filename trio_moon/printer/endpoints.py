@@ -107,10 +107,10 @@ class PrinterCalls:
 
     def prompt(self, request: str) -> Callable[[NoParams, Caller], Pending[Raw]]:
         """The same for what Klipper answers from memory."""
-        return lambda params, caller: self._printer.begin(request)
+        return lambda params, caller: self._printer.question(request)
 
     def query(self, params: Objects, caller: Caller) -> Pending[Raw]:
-        return self._printer.begin("objects/query", {"objects": as_wire(params.wanted)})
+        return self._printer.question("objects/query", {"objects": as_wire(params.wanted)})
 
     async def subscribe(self, params: Objects, caller: Caller) -> object:
         if caller.session is None:

@@ -20,6 +20,7 @@ from trio_moon.model.events import ConsoleLine, KlippyConnected, KlippyEvent, Kl
 from trio_moon.printer.calls import CALL_TIMEOUT, Calls
 from trio_moon.printer.codec import ABSENT, STATUS_METHOD, Message, StatusMessage, StatusUpdate
 from trio_moon.printer.link import KlippyLink, open_link
+from trio_moon.printer.questions import Questions
 from trio_moon.printer.status_feed import StatusFeed, parse_status
 from trio_moon.printer.subscriptions import Wanted
 from trio_moon.rpc.audience import Audience
@@ -51,6 +52,7 @@ class Printer:
         self._link: KlippyLink | None = None
         self._link_state = LinkState()
         self._calls = Calls(lambda: self.away_because)
+        self._questions = Questions(self._calls.begin)
         self._feed = StatusFeed(self._calls, self._watch_webhooks)
         self._remote_methods: set[str] = set()
         self._listeners: dict[str, Callable[[Raw], None]] = {
@@ -113,12 +115,16 @@ class Printer:
         }
 
     async def request(self, method: str, params: object = None, *, deadline: float | None = CALL_TIMEOUT) -> Raw:
-        """Ask Klipper (`objects/query` …); the result is undecoded JSON. See Calls.request for the errors."""
-        return await self._calls.request(method, params, deadline=deadline)
+        """Ask Klipper to do something; the result is undecoded JSON. See Calls.request for the errors."""
+        self._questions.forget()
+        try:
+            return await self._calls.request(method, params, deadline=deadline)
+        finally:
+            self._questions.forget()
 
-    def begin(self, method: str, params: object = None, *, deadline: float = CALL_TIMEOUT) -> Pending[Raw]:
-        """Ask Klipper without waiting; see Calls.begin."""
-        return self._calls.begin(method, params, deadline=deadline)
+    def question(self, method: str, params: object = None) -> Pending[Raw]:
+        """Ask Klipper for what it knows (`objects/query` …), without waiting. See Calls.begin for the errors."""
+        return self._questions.ask(method, params)
 
     async def ask(self, method: str, params: object = None, *, deadline: float | None = CALL_TIMEOUT) -> Params:
         """Ask Klipper and decode its answer, which must be an object."""
@@ -207,6 +213,7 @@ class Printer:
         was_connected = self.connected
         self._link = None
         self._calls.disconnect(reason)
+        self._questions.forget()
         self.state, self.state_message, self.info = "disconnected", reason, {}
         self.endpoints = frozenset()
         self._feed.clear()
@@ -277,6 +284,8 @@ class Printer:
     # --- messages, inside the reader
 
     def _handle(self, message: Message | StatusMessage) -> None:
+        if not isinstance(message, Message) or message.method is not None:
+            self._questions.forget()
         try:
             if isinstance(message, StatusMessage):
                 self._feed.receive(message.params)

@@ -175,7 +175,9 @@ class JsonRpc:
             if not method.waits:
                 value = method.handler(method.bind(params), caller)
                 if isinstance(value, Pending):
-                    return Promised(value, call_id, name, wanted=wanted)
+                    if not value.settled:
+                        return Promised(value, call_id, name, wanted=wanted)
+                    value = value.result()
                 return _result(call_id, value) if wanted else None
         except Exception as error:
             return _failure(call_id, name, error)

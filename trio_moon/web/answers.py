@@ -119,7 +119,9 @@ class Call:
             if not self._method.waits:
                 value = self._method.handler(self._method.bind(arguments), self.caller)
                 if isinstance(value, Pending):
-                    return partial(self._finish_pending, value)
+                    if not value.settled:
+                        return partial(self._finish_pending, value)
+                    value = value.result()
                 return self.success(value)
         except Exception as error:
             return self.refusal(error)
