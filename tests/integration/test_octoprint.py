@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -286,6 +287,23 @@ async def test_every_heater_is_shown_and_set(house: House) -> None:
     assert await house.status("POST", "/api/printer/tool", json={"command": "target", "targets": {"tool9": 5}}) == 409
     without = await house.ok("GET", "/api/printer", params={"exclude": "temperature,sd"})
     assert set(without) == {"state"}
+
+
+async def test_the_printer_is_shown_as_it_is_however_often_one_asks(house: House) -> None:
+    mirror = house.app.printer.mirror
+    for target in (30.0, 35.0):
+        order = {"command": "target", "target": target}
+        assert await house.status("POST", "/api/printer/bed", json=order) == 204
+        await house.until(partial(lambda wanted: mirror.get("heater_bed").get("target") == wanted, target))
+        for _ in range(3):
+            bed = (await house.ok("GET", "/api/printer"))["temperature"]["bed"]
+            assert bed["target"] == target
+    mirror.merge({"heater_bed": {"temperature": 31.236}}, mirror.eventtime)
+    assert (await house.ok("GET", "/api/printer"))["temperature"]["bed"]["actual"] == 31.24
+    house.klipper.shut_down()
+    with trio.fail_after(30):
+        while await house.text() != "Error":
+            await trio.sleep(0.02)
 
 
 async def test_commands_run_whole_and_refusals_are_told(house: House) -> None:

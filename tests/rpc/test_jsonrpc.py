@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_moon.kit.json_codec import Raw
+from trio_moon.kit.pending import Pending
 from trio_moon.model.errors import Conflict, KlippyAway, NotFound
 from trio_moon.rpc.binding import AnyParams, NoParams
 from trio_moon.rpc.caller import Caller, Transport
@@ -43,7 +45,27 @@ async def fail_later(params: NoParams, caller: Caller) -> object:
     raise Conflict("printing")
 
 
+def seldom_sleep(params: Sleep, caller: Caller) -> object:
+    return partial(sleep, params, caller) if params.seconds else "at once"
+
+
+def promise(params: Sleep, caller: Caller) -> object:
+    pending: Pending[object] = Pending()
+    if params.seconds:
+        trio.lowlevel.spawn_system_task(settle_later, pending, params.seconds)
+    else:
+        pending.settle("at once")
+    return pending
+
+
+async def settle_later(pending: Pending[object], seconds: float) -> None:
+    await trio.sleep(seconds)
+    pending.settle(seconds)
+
+
 ENDPOINTS = (
+    Endpoint("/t/seldom", Sleep, POST=seldom_sleep),
+    Endpoint("/t/promise", Sleep, POST=promise),
     Endpoint("/t/echo", AnyParams, POST=lambda params, caller: params.arguments),
     Endpoint("/t/sleep", Sleep, POST=sleep),
     Endpoint("/t/raw", NoParams, GET=lambda params, caller: Raw(b'{"from":"klipper"}')),
@@ -173,6 +195,16 @@ async def test_calls_that_need_not_wait_are_answered_at_once() -> None:
     answer = make().begin(json.dumps(call("t.echo")), KNOWN)
     assert isinstance(answer, bytes)
     assert callable(make().begin(json.dumps(call("t.sleep", seconds=0)), KNOWN))
+
+
+@pytest.mark.parametrize("method", ["t.seldom", "t.promise"])
+async def test_a_call_waits_only_if_it_has_to(method: str, autojump_clock: trio.testing.MockClock) -> None:
+    at_once = make().begin(json.dumps(call(method, seconds=0)), KNOWN)
+    assert isinstance(at_once, bytes)
+    assert json.loads(at_once)["result"] == "at once"
+    start = trio.current_time()
+    assert (await ask(call(method, seconds=5)))["result"] == 5
+    assert trio.current_time() - start == pytest.approx(5)
 
 
 anything = st.recursive(

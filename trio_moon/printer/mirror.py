@@ -23,6 +23,8 @@ class PrinterMirror:
         self._observers: list[Observer] = []
         self._eventtime = 0.0
         self._received = 0.0
+        self.changes = 0
+        """How often anything has changed: as long as it stays, so does what was made of the state."""
 
     @property
     def eventtime(self) -> float:
@@ -43,6 +45,7 @@ class PrinterMirror:
     def merge(self, changes: Status, eventtime: float) -> None:
         """Take over one update and tell the observers. An observer's bug is logged and costs nobody else."""
         self._eventtime, self._received = eventtime, time.monotonic()
+        self.changes += 1
         for name, fields in changes.items():
             known = self._state.get(name)
             if known is None:
@@ -68,6 +71,7 @@ class PrinterMirror:
     def clear(self) -> None:
         """Klipper is gone: its objects are unknown until it tells them again."""
         self._state.clear()
+        self.changes += 1
 
     def pick(self, wanted: dict[str, frozenset[str] | None]) -> Status:
         """The known state of the wanted objects and fields, as a copy."""

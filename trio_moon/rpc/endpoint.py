@@ -14,8 +14,8 @@ from trio_moon.rpc.caller import Caller, Transport
 from trio_moon.rpc.replies import Receive
 
 Handler = Callable[[Any, Caller], object | Awaitable[object]]
-"""Takes the parameters and the caller. A plain function answers at once, or promises by a `Pending`;
-an `async def` may wait."""
+"""Takes the parameters and the caller. An `async def` may wait; a plain function answers at once, promises by a
+`Pending`, or returns a function that does the rest and may wait: for what seldom needs that."""
 
 VERBS = ("GET", "POST", "DELETE")
 
@@ -62,7 +62,11 @@ class Method(Struct, frozen=True):
     async def __call__(self, arguments: Arguments, caller: Caller) -> object:
         """Bind and call. Raises MoonError for whatever the caller should be told."""
         value = self.handler(self.bind(arguments), caller)
-        return await value if self.waits or isinstance(value, Pending) else value  # type: ignore[misc]
+        if callable(value):
+            value = value()
+        elif not (self.waits or isinstance(value, Pending)):
+            return value
+        return await value  # type: ignore[misc]
 
 
 def methods_of(endpoint: Endpoint) -> list[Method]:

@@ -172,24 +172,29 @@ class JsonRpc:
         try:
             method = self._registry.named(name)
             permit(method, caller)
-            if not method.waits:
+            rest: Callable[[], Awaitable[object]]
+            if method.waits:
+                rest = partial(method, params, caller)
+            else:
                 value = method.handler(method.bind(params), caller)
                 if isinstance(value, Pending):
                     if not value.settled:
                         return Promised(value, call_id, name, wanted=wanted)
                     value = value.result()
-                return _result(call_id, value) if wanted else None
+                if not callable(value):
+                    return _result(call_id, value) if wanted else None
+                rest = value
         except Exception as error:
             return _failure(call_id, name, error)
 
-        async def rest() -> Answer:
+        async def finish() -> Answer:
             try:
-                value = await method(params, caller)
+                value = await rest()
                 return _result(call_id, value) if wanted else None
             except Exception as error:
                 return _failure(call_id, name, error)
 
-        return rest
+        return finish
 
 
 def _result(call_id: object, value: object) -> bytes:

@@ -122,14 +122,16 @@ class Call:
                     if not value.settled:
                         return partial(self._finish_pending, value)
                     value = value.result()
+                elif callable(value):
+                    return partial(self._finish, value)
                 return self.success(value)
         except Exception as error:
             return self.refusal(error)
-        return partial(self._finish, self._method, arguments)
+        return partial(self._finish, partial(self._method, arguments, self.caller))
 
-    async def _finish(self, method: Method, arguments: dict[str, object]) -> Answer:
+    async def _finish(self, rest: Callable[[], Awaitable[object]]) -> Answer:
         try:
-            return self.success(await method(arguments, self.caller))
+            return self.success(await rest())
         except Exception as error:
             return self.refusal(error)
 

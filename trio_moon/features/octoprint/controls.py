@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from functools import partial
 
 from trio_moon.features.octoprint.about import NOTHING
 from trio_moon.features.octoprint.heaters import target_gcode
 from trio_moon.features.octoprint.parameters import Commands, HeadCommand, HeaterCommand, Report
 from trio_moon.features.octoprint.service import OctoPrint
+from trio_moon.kit.json_codec import Raw, encode
 from trio_moon.model.errors import BadParams, Conflict
 from trio_moon.rpc.binding import NoParams
 from trio_moon.rpc.caller import Caller
 from trio_moon.rpc.replies import Reply
 
+WHOLE = Report()
 LONGEST_HISTORY = 1200
 EXTRUDE_SPEED, JOG_SPEED = 300.0, 6000.0
 """Millimetres a minute, as our printer profile says."""
@@ -25,8 +28,22 @@ class Controls:
 
     def __init__(self, octoprint: OctoPrint) -> None:
         self._octoprint = octoprint
+        self._shown = (octoprint.facts, Raw(b""))
+        """The last whole answer, and what it was made of: apps ask again and again."""
 
-    async def printer(self, params: Report, caller: Caller) -> object:
+    def printer(self, params: Report, caller: Caller) -> object:
+        if params == WHOLE and self._shown[0] == self._octoprint.facts and self._shown[1]:
+            return self._shown[1]
+        return partial(self._printer, params, caller)
+
+    async def _printer(self, params: Report, caller: Caller) -> object:
+        facts = self._octoprint.facts
+        shown = await self._parts(params, caller)
+        if params == WHOLE and facts == self._octoprint.facts and self._octoprint.heaters_told:
+            self._shown = (facts, Raw(encode(shown)))
+        return shown
+
+    async def _parts(self, params: Report, caller: Caller) -> dict[str, object]:
         excluded = params.exclude.split(",")
         shown: dict[str, object] = {}
         if "temperature" not in excluded:

@@ -58,6 +58,11 @@ class OctoPrint:
         return PrinterState.of(self.printer.state, self.print_stats.get("state"), self._on_the_way)
 
     @property
+    def facts(self) -> tuple[int, str, str | None]:
+        """Changes whenever the state or a temperature may have."""
+        return self.printer.mirror.changes, self.printer.state, self._on_the_way
+
+    @property
     def print_stats(self) -> Mapping[str, object]:
         return self.printer.mirror.get("print_stats")
 
@@ -99,6 +104,11 @@ class OctoPrint:
         known = self.printer.mirror.get("heaters")
         names = [*_names(known.get("available_heaters")), *filter(_is_chamber, _names(known.get("available_sensors")))]
         return by_octoprint_name(names)
+
+    @property
+    def heaters_told(self) -> bool:
+        """Whether Klipper tells of every heater by itself, as it does but for the first second."""
+        return all("temperature" in self.printer.mirror.get(klipper) for klipper in self.heaters().values())
 
     async def temperatures(self) -> dict[str, object]:
         """Every heater's present reading. In the first second Klipper doesn't tell of them yet: it is asked."""
