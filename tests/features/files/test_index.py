@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
 from collections.abc import Iterator
+from threading import Event, Thread
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,6 +78,29 @@ def test_pictures_and_repositories_are_nobodys_news() -> None:
     disk.put(".thumbs/x.png", 1)
     disk.put(".git/index", 2)
     assert reconciled(index, disk, ".thumbs/x.png", ".git/index") == []
+
+
+def test_two_roots_may_be_looked_at_at_once() -> None:
+    index = Index()
+    files = [(Place("gcodes", ("a", f"{n}.gcode")), Entry(False, (1, n))) for n in range(2000)]
+    index.fill("gcodes", files + [(Place("gcodes", (f"folder{n}",)), Entry(True, (2, n))) for n in range(100)])
+    disk, ended = Disk(), Event()
+
+    def others() -> None:
+        look = itertools.cycle([Entry(False, (3, 1)), Entry(False, (3, 2)), None]).__next__
+        while not ended.is_set():
+            index.reconcile([Place("config", (f"{n}.cfg",)) for n in range(50)], lambda place: look(), disk.walk)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = Thread(target=others)
+    thread.start()
+    try:
+        assert len(reconciled(index, disk, *(f"folder{n}" for n in range(100)))) == 100
+    finally:
+        ended.set()
+        thread.join()
+        sys.setswitchinterval(interval)
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "b", "a/c", "b/c", "a/c/d"]), st.integers(0, 3))))

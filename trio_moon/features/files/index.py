@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 from msgspec import Struct
@@ -40,21 +41,24 @@ Walk = Callable[[Place], Iterable[tuple[Place, Entry]]]
 
 
 class Index:
-    """The files and folders that everybody has been told of."""
+    """The files and folders that everybody has been told of.
+
+    Several threads may look at different roots at once: what is known of each is kept apart.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[Place, Entry] = {}
+        self._known: defaultdict[str, dict[Place, Entry]] = defaultdict(dict)
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self.places())
 
     def places(self) -> list[Place]:
         """All of them, in no order."""
-        return list(self._known)
+        return [place for known in tuple(self._known.values()) for place in tuple(known)]
 
-    def fill(self, found: Iterable[tuple[Place, Entry]]) -> None:
-        """Take over what is there at the start; nobody needs to be told."""
-        self._known.update(found)
+    def fill(self, root: str, found: Iterable[tuple[Place, Entry]]) -> None:
+        """Take over what is in a root at the start; nobody needs to be told."""
+        self._known[root].update(found)
 
     def reconcile(self, touched: Iterable[Place], look: Look, walk: Walk) -> list[Change]:
         """Look at what was touched and tell what is different, with one change for a whole folder."""
@@ -62,11 +66,12 @@ class Index:
         gone: dict[Place, Entry] = {}
         changed: list[Change] = []
         for place in sorted(_with_parents(touched), key=lambda place: len(place.parts)):
-            was, now = self._known.get(place), look(place)
+            known = self._known[place.root]
+            was, now = known.get(place), look(place)
             if was == now:
                 continue
             if was is not None and now is not None and not now.replaces(was):
-                self._known[place] = now
+                known[place] = now
                 if not now.is_folder:
                     changed.append(Change("modify_file", place))
                 continue
@@ -75,18 +80,19 @@ class Index:
                 gone[place] = was
             if now is not None:
                 born[place] = now
-                self._known[place] = now
+                known[place] = now
                 if now.is_folder:
-                    self._known.update(walk(place))
+                    known.update(walk(place))
         return [*_moves(born, gone), *_rest("delete", gone), *_rest("create", born), *changed]
 
     def _forget(self, place: Place, was: Entry) -> None:
+        known = self._known[place.root]
         if not was.is_folder:
-            del self._known[place]
+            del known[place]
             return
         depth = len(place.parts)
-        for known in [k for k in self._known if k.root == place.root and k.parts[:depth] == place.parts]:
-            del self._known[known]
+        for below in [other for other in known if other.parts[:depth] == place.parts]:
+            del known[below]
 
 
 def _with_parents(touched: Iterable[Place]) -> set[Place]:

@@ -66,7 +66,7 @@ class Library:
         async with self._locks[name]:
             task_status.started()
             await self.on_disk(self.staging.clean, name)
-            self._index.fill(await self.on_disk(list, self._walk(Place(name))))
+            self._index.fill(name, await self.on_disk(list, self._walk(Place(name))))
 
     def places(self) -> list[Place]:
         """Every file and folder that was there when we last looked."""
