@@ -6,6 +6,7 @@ import io
 import os
 import time
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -17,14 +18,17 @@ from PIL import Image
 from tests.features.files.samples import BAMBU, CURA, MOVES, ORCA, PRUSA, SAMPLES, picture, thumbnail
 from tests.features.files.test_uploads import ufp
 from tests.features.files.world import World
-from trio_moon.features.files.metadata import values
+from trio_moon.features.files import SCHEMA
+from trio_moon.features.files.metadata import scanner, values
+from trio_moon.features.files.metadata.cache import MetadataCache
 from trio_moon.features.files.metadata.excerpt import Excerpt
 from trio_moon.features.files.metadata.extract import Metadata, extract_metadata
 from trio_moon.features.files.metadata.pictures import Picture, find_pictures, picture_name, whole_picture, with_small
 from trio_moon.features.files.metadata.slicers import read_slicer
 from trio_moon.features.files.places import Place
 from trio_moon.features.files.roots import Roots
-from trio_moon.model.errors import NotFound
+from trio_moon.model.errors import NoSpace, NotFound
+from trio_moon.store.database import Database
 
 SLICERS = {
     "prusa": ("PrusaSlicer", "2.7.1+win64"),
@@ -390,3 +394,60 @@ async def test_a_file_that_breaks_its_reader_costs_no_other_file(
 async def test_a_file_from_a_far_future_has_metadata(world: World) -> None:
     os.utime(world.write("gcodes/a.gcode", PRUSA), (1e10, 1e10))
     assert (await world.call("metadata", filename="a.gcode"))["slicer"] == "PrusaSlicer"
+
+
+@pytest.mark.parametrize("how", ["deleted", "moved"])
+async def test_a_file_that_goes_while_it_is_read_leaves_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    is_read, goes_on = Event(), Event()
+
+    def slowly(roots: Roots, gcode: Place) -> tuple[Metadata, int]:
+        found = extract_metadata(roots, gcode)
+        is_read.set()
+        assert goes_on.wait(20)
+        return found
+
+    monkeypatch.setattr(scanner, "extract_metadata", slowly)
+    await world.upload("part.gcode", PRUSA.encode())
+    await trio.to_thread.run_sync(is_read.wait, 20)
+    if how == "deleted":
+        await world.call("delete_file", path="gcodes/part.gcode")
+    else:
+        await world.call("move", source="gcodes/part.gcode", dest="gcodes/part.txt")
+    await trio.sleep(0.1)
+    goes_on.set()
+    with trio.fail_after(20):
+        while world.all_files() - {"gcodes/part.txt"}:
+            await trio.sleep(0.01)
+    assert not await world.files.metadata.in_folder(Place("gcodes"))
+
+
+async def test_pictures_of_files_that_went_while_we_were_away_go_at_the_start(tmp_path: Path) -> None:
+    database = Database(tmp_path / "x.db", (SCHEMA,))
+    for there in (True, False):
+        async with World.open(tmp_path, database=database) as world:
+            if there:
+                await world.upload("part.gcode", PRUSA.encode())
+                await wait_for_metadata(world, 1)
+            else:
+                with trio.fail_after(20):
+                    while world.all_files():
+                        await trio.sleep(0.01)
+        (world.gcodes / "part.gcode").unlink(missing_ok=True)
+    assert not (world.gcodes / ".thumbs").exists()
+
+
+async def test_metadata_needs_no_room_for_pictures_or_for_itself(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*arguments: object, **options: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise NoSpace("the database is full")
+
+    (world.gcodes / ".thumbs").symlink_to(tmp_path)
+    monkeypatch.setattr(MetadataCache, "put", full)
+    world.write("gcodes/part.gcode", PRUSA)
+    found = await world.call("metadata", filename="part.gcode")
+    assert (found["slicer"], found["job_id"], found.get("thumbnails")) == ("PrusaSlicer", None, None)
+    assert {path.name for path in tmp_path.iterdir()} == {"printer_data"}

@@ -73,9 +73,11 @@ class World:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, folder: Path, settings: FilesSettings = QUIET, **changes: Any) -> AsyncIterator[World]:
+    async def open(
+        cls, folder: Path, settings: FilesSettings = QUIET, *, database: Database | None = None, **changes: Any
+    ) -> AsyncIterator[World]:
         """The room with its services running; `changes` are settings."""
-        database = Database(None, (SCHEMA,))
+        database = database or Database(None, (SCHEMA,))
         async with trio.open_nursery() as nursery:
             await nursery.start(database.run)
             world = cls(folder, replace(settings, **changes), database)

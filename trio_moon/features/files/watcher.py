@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import closing
-from functools import partial
 
 import trio
 
@@ -15,7 +14,7 @@ from trio_moon.features.files.folder_watch import FolderWatch
 from trio_moon.features.files.library import Library
 from trio_moon.features.files.places import Place
 from trio_moon.kit.inotify import Inotify
-from trio_moon.kit.periodic import periodic
+from trio_moon.kit.periodic import next_beat
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +44,7 @@ class Watcher:
         """Look once, then tell of every change."""
         await self._library.open(task_status.started)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(periodic, LOOK_EVERY, partial(self._library.on_disk, self._library.roots.look))
+            nursery.start_soon(self._keep_looking_at_roots)
             if not self._enabled:
                 await trio.sleep_forever()
             nursery.start_soon(self._keep_telling)
@@ -55,6 +54,11 @@ class Watcher:
             except OSError as error:
                 logger.warning("changes of files can't be watched (%s): looking every %g s", error, LOOK_EVERY)
             await self._keep_looking()
+
+    async def _keep_looking_at_roots(self) -> None:
+        while True:
+            await next_beat(LOOK_EVERY)
+            await self._library.on_disk(self._library.roots.look)
 
     async def _listen(self, kernel: Inotify) -> None:
         folders = FolderWatch(self._library.roots, kernel)

@@ -13,7 +13,7 @@ import io
 import logging
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -22,6 +22,7 @@ from trio_moon.features.files.metadata.excerpt import Excerpt
 from trio_moon.features.files.places import LONGEST_NAME, STAGING, Place
 from trio_moon.features.files.roots import OPEN_FOLDER, Roots
 from trio_moon.features.files.staging import NEW_FILE
+from trio_moon.model.errors import MoonError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -140,15 +141,15 @@ def picture_name(gcode: str, suffix: str) -> str:
 
 
 def keep_pictures(roots: Roots, gcode: Place, pictures: list[Picture]) -> list[dict[str, object]]:
-    """Write pictures beside a G-code file, each in one step; returns what the metadata says of them."""
+    """Write pictures beside a G-code file, each in one step; returns what the metadata says of them.
+
+    What the disk doesn't take is left out: a file is of use without its pictures.
+    """
     kept: list[dict[str, object]] = []
     if not pictures:
         return kept
-    with roots.open_folder(gcode.parent) as parent:
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(FOLDER, dir_fd=parent)
-        folder = os.open(FOLDER, OPEN_FOLDER, dir_fd=parent)
-        try:
+    try:
+        with roots.open_folder(gcode.parent) as parent, _pictures_in(parent) as folder:
             for picture in pictures:
                 name = picture_name(gcode.name, picture.suffix)
                 _write(folder, name, picture.data)
@@ -160,9 +161,20 @@ def keep_pictures(roots: Roots, gcode: Place, pictures: list[Picture]) -> list[d
                         "relative_path": f"{FOLDER}/{name}",
                     }
                 )
-        finally:
-            os.close(folder)
+    except MoonError as error:
+        logger.warning("the pictures of %s can't be kept: %s", gcode, error.message)
     return kept
+
+
+@contextlib.contextmanager
+def _pictures_in(parent: int) -> Iterator[int]:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(FOLDER, dir_fd=parent)
+    folder = os.open(FOLDER, OPEN_FOLDER, dir_fd=parent)
+    try:
+        yield folder
+    finally:
+        os.close(folder)
 
 
 def _write(folder: int, name: str, data: bytes) -> None:

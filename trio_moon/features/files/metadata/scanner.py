@@ -12,12 +12,13 @@ from trio_moon.features.files import listing
 from trio_moon.features.files.index import Change
 from trio_moon.features.files.library import Library
 from trio_moon.features.files.metadata.cache import Kept, MetadataCache
-from trio_moon.features.files.metadata.extract import extract_metadata
+from trio_moon.features.files.metadata.extract import Metadata, extract_metadata
 from trio_moon.features.files.metadata.objects import ObjectProcessing
 from trio_moon.features.files.metadata.pictures import drop_pictures
 from trio_moon.features.files.places import Place
+from trio_moon.features.files.roots import Roots
 from trio_moon.kit.threads import Workers
-from trio_moon.model.errors import MoonError, NotFound
+from trio_moon.model.errors import MoonError, NoSpace, NotFound
 from trio_moon.rpc.audience import Audience
 
 logger = logging.getLogger(__name__)
@@ -84,7 +85,11 @@ class MetadataScanner:
                 await self._objects.process(gcode)
             before = await self._cache.get(gcode.path)
             found, modified_ns = await self._workers.run(extract_metadata, self._library.roots, gcode)
-            kept = await self._cache.put(gcode.path, found, modified_ns)
+            kept = await self._keep(gcode, found, modified_ns)
+            if not await self._library.on_disk(_is_there, self._library.roots, gcode):
+                await self._forget(gcode)  # it went while it was read: who followed that had nothing to forget yet
+                await self._drop_all_pictures(kept)
+                raise NotFound(f"'{gcode}' does not exist any more")
             if before is not None:
                 stale = _names(before) - _names(kept)
                 await self._workers.run(drop_pictures, self._library.roots, gcode, stale)
@@ -93,6 +98,12 @@ class MetadataScanner:
             done.set()
         self._audience.announce("notify_metadata_update", kept.as_wire())
         return kept
+
+    async def _keep(self, gcode: Place, found: Metadata, modified_ns: int) -> Kept:
+        try:
+            return await self._cache.put(gcode.path, found, modified_ns)
+        except NoSpace:  # read each time, but told
+            return Kept(gcode.path, 0, modified_ns, found, None, None)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Follow the library: scan what is new, forget what has gone."""
@@ -134,7 +145,7 @@ class MetadataScanner:
                 if known.pop(found.place.path, None) != state:
                     self._want(found.place)
         for path in known:
-            await self._cache.forget(path)
+            await self._forget(Place("gcodes", tuple(path.split("/"))))
 
     async def _follow(self, change: Change) -> None:
         if change.action in ("delete_file", "delete_dir"):
@@ -203,6 +214,13 @@ class MetadataScanner:
 def is_scannable(place: Place) -> bool:
     """Whether a file is read for metadata."""
     return place.root == "gcodes" and place.name.lower().endswith(SCANNABLE)
+
+
+def _is_there(roots: Roots, gcode: Place) -> bool:
+    try:
+        return listing.find(roots, gcode).is_file
+    except MoonError:
+        return False
 
 
 def _is_of(kept: Kept, status: os.stat_result) -> bool:
