@@ -29,7 +29,6 @@ class ParsedHead(Struct):
     body_length: int
     chunked: bool
     keep_alive: bool
-    upgrade: bool
     expects_continue: bool
 
 
@@ -56,8 +55,8 @@ def add_header(headers: dict[str, str], name: bytes, value: bytes) -> None:
     key, text = name.decode("latin-1").lower(), value.decode("latin-1")
     known = headers.get(key)
     if known is not None:
-        if key == "host":
-            raise BadRequest(400, "more than one Host header")
+        if key in _ONCE:
+            raise BadRequest(400, f"more than one {key.title()} header")
         if key in _LISTS:
             text = f"{known}, {text}"
     headers[key] = text
@@ -65,6 +64,9 @@ def add_header(headers: dict[str, str], name: bytes, value: bytes) -> None:
 
 MOST_DIGITS = 20
 """Of a Content-Length. Python refuses to read much longer ones at all."""
+
+_ONCE = ("host", "origin", "authorization", "sec-websocket-key", "sec-websocket-version")
+"""Headers that somebody before us could read differently if they were repeated."""
 
 _LISTS = ("connection", "transfer-encoding", "x-forwarded-for")
 """Headers that may be repeated: all of them count."""
@@ -99,7 +101,7 @@ def parse_head(
     if version == "1.1" and "host" not in headers:
         raise BadRequest(400, "the Host header is missing")
     path, query = split_target(collector.url, headers, strip)
-    upgrade = headers.get("upgrade", "").lower() == "websocket"
+    upgrade = version == "1.1" and headers.get("upgrade", "").lower() == "websocket"
     transport = Transport.HTTP
     if path == JSONRPC_PATH:
         transport = Transport.JSONRPC_HTTP
@@ -111,7 +113,6 @@ def parse_head(
         _body_length(headers),
         _is_chunked(headers, version),
         version == "1.1" and not _wants_to_end(headers),
-        upgrade,
         _expectation(headers),
     )
 
@@ -141,6 +142,8 @@ def split_target(target: bytes, headers: dict[str, str], strip: str | None = Non
         if not separator or scheme.lower() not in ("http", "https"):
             return text, ""  # `*` or an authority: nobody has such a path
         headers["host"], _, rest = rest.partition("/")
+        if not headers["host"]:
+            raise BadRequest(400, "the target names no host")
         text = f"/{rest}"
     path, _, query = text.partition("#")[0].partition("?")
     if "%" in path:
