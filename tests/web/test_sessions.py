@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
-from tests.web.world import UPGRADE, HttpClient, Running, WsClient, client_frame
+from tests.web.world import QUICK, UPGRADE, HttpClient, Running, WsClient, client_frame, open_front, said_at_the_end
+from trio_moon.web.settings import FrontSettings
 
 
 async def test_calls_over_the_websocket(front: Running) -> None:
@@ -92,3 +95,12 @@ async def test_the_unix_socket_speaks_the_same_calls(live: Running) -> None:
     assert (await message())["error"]["code"] == -32700
     live.world.audience.announce("notify_text", "hello")
     assert (await message())["method"] == "notify_text"
+
+
+async def test_a_message_on_the_unix_socket_that_is_too_long_is_the_last(tmp_path: Path) -> None:
+    limits = replace(QUICK, message_bytes=1000)
+    async with open_front(tmp_path, FrontSettings(limits=limits)) as front:
+        for message in (b"x" * 1001, b"x" * 1001 + b"\x03"):
+            stream = await front.connect_unix()
+            await stream.send_all(message)
+            assert await said_at_the_end(stream) == b""

@@ -44,7 +44,7 @@ class UnixLane:
             try:
                 while data := await connection.receive():
                     frames = splitter.feed(data)
-                    if splitter.oversized:
+                    if splitter.oversized or splitter.pending_bytes > limits.message_bytes:
                         break
                     if frames:
                         await conversation.hear(list(frames))
