@@ -13,9 +13,9 @@ import pytest
 import trio
 
 from tests.features.files.world import QUIET, World
-from trio_moon.features.files import Files
+from trio_moon.features.files import Files, changes
 from trio_moon.features.files.places import STAGING
-from trio_moon.model.errors import BadParams, Conflict, Forbidden, NotFound
+from trio_moon.model.errors import BadParams, Conflict, Forbidden, NamesNothing, NoSpace, NotFound
 from trio_moon.rpc.registry import Registry
 from trio_moon.rpc.replies import Download
 from trio_moon.store.database import Database
@@ -81,8 +81,9 @@ async def test_folders_are_made_and_deleted_and_all_are_told(world: World) -> No
 
 
 async def test_a_folder_needs_its_parent_and_a_free_name(world: World) -> None:
-    with pytest.raises(NotFound):
-        await world.call("post_directory", path="gcodes/a/b")
+    for path in ("gcodes/a/b", "nope/a"):
+        with pytest.raises(NamesNothing):
+            await world.call("post_directory", path=path)
     await world.call("post_directory", path="gcodes/a")
     with pytest.raises(Conflict):
         await world.call("post_directory", path="gcodes/a")
@@ -439,3 +440,82 @@ async def test_a_network_share_that_hangs_keeps_nobody_waiting_but_for_its_files
             assert not listed
             back.set()
         assert listed
+
+
+async def test_what_is_no_file_and_what_vanishes_is_left_out_of_a_copied_folder(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        world.write(f"gcodes/sub/{name}.gcode", name)
+    os.mkfifo(world.gcodes / "sub/fifo")
+    (world.gcodes / "sub/link").symlink_to("a.gcode")
+    copy_file = changes.copy_file
+
+    def vanish(source: str, target: str) -> None:
+        if source.endswith("b.gcode"):
+            os.unlink(source)
+        copy_file(source, target)
+
+    monkeypatch.setattr(changes, "copy_file", vanish)
+    await world.call("copy", source="gcodes/sub", dest="gcodes/other")
+    assert {path.name for path in (world.gcodes / "other").iterdir()} == {"a.gcode", "c.gcode", "link"}
+    assert os.readlink(world.gcodes / "other/link") == "a.gcode"
+
+
+async def test_a_disk_that_fills_up_while_a_folder_is_copied_is_told_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def full(source: str, target: str) -> None:
+        tried.append(source)
+        raise OSError(errno.ENOSPC, "no space")
+
+    for name in ("a", "b", "c"):
+        world.write(f"gcodes/sub/{name}.gcode", name)
+    monkeypatch.setattr(changes, "copy_file", full)
+    before = world.all_files()
+    with pytest.raises(NoSpace):
+        await world.call("copy", source="gcodes/sub", dest="gcodes/other")
+    assert len(tried) == 1
+    assert world.all_files() == before
+
+
+@pytest.mark.parametrize("method", ["copy", "zip"])
+async def test_who_calls_for_a_long_copy_may_leave_before_its_end(
+    world: World, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    world.write("gcodes/big.gcode", bytes(8 << 20))
+    monkeypatch.setattr(changes, "CHUNK", 1)  # seconds, as a big file takes
+    before, began = world.all_files(), trio.current_time()
+    with trio.move_on_after(0.2):
+        if method == "copy":
+            await world.call("copy", source="gcodes/big.gcode", dest="gcodes/copy.gcode")
+        else:
+            await world.call("zip", items=["gcodes/big.gcode"], dest="gcodes/copy.zip", store_only=True)
+        raise AssertionError("it has ended")
+    assert trio.current_time() - began < 10
+    assert world.all_files() == before
+
+
+async def test_an_archive_holds_each_file_once(world: World) -> None:
+    world.write("gcodes/sub/a.gcode")
+    (world.gcodes / "loop").symlink_to(".")
+    await world.call("zip", items=["gcodes/sub/a.gcode", "gcodes/sub", "gcodes"], dest="config/x.zip")
+    with zipfile.ZipFile(world.paths.config / "x.zip") as archive:
+        assert archive.namelist() == ["gcodes/sub/a.gcode"]
+
+
+async def test_roots_that_are_mounted_apart_are_other_disks(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two volumes of a container are: the same device, and no renaming between them."""
+    rename = os.rename
+
+    def apart(source: Any, target: Any, **options: Any) -> None:
+        if source == "a.cfg":
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        rename(source, target, **options)
+
+    world.write("config/a.cfg", "x")
+    monkeypatch.setattr(os, "rename", apart)
+    await world.call("move", source="config/a.cfg", dest="gcodes/b.cfg")
+    assert world.all_files() == {"gcodes/b.cfg"}

@@ -91,7 +91,18 @@ async def test_names_are_kept_as_they_are(world: World, name: str) -> None:
     assert os.listdir(world.gcodes) == [name]
 
 
-BAD = ["../x.gcode", "a/../../x.gcode", "x\0.gcode", "x\r\n.gcode", "y" * 300 + ".gcode", "", "/", "..", f"{STAGING}/x"]
+BAD = [
+    "../x.gcode",
+    "a/../../x.gcode",
+    "x\0.gcode",
+    "x\r\n.gcode",
+    "y" * 300 + ".gcode",
+    "",
+    "/",
+    "..",
+    f"{STAGING}/x",
+    f"x{STAGING}",
+]
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
+import trio
 from msgspec import Struct
 
 from trio_moon.features.files import listing
@@ -18,6 +22,7 @@ from trio_moon.features.files.staging import Staging, check_free
 from trio_moon.model.errors import BadParams, Conflict, NoSpace, NotFound
 
 PICTURES = ".thumbs"
+CHUNK = 1 << 20
 SPARE_BYTES = 4 << 20
 """What we leave free on a disk: Klipper's log and the database live there too."""
 
@@ -120,7 +125,12 @@ class Changes:
             if found.st_dev != os.stat(new_folder).st_dev:
                 return False
             check_free(new_folder, new_name, dest, for_folder=stat.S_ISDIR(found.st_mode))
-            os.rename(name, new_name, src_dir_fd=folder, dst_dir_fd=new_folder)
+            try:
+                os.rename(name, new_name, src_dir_fd=folder, dst_dir_fd=new_folder)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                return False  # the same disk, but mounted twice
         return True
 
     def prepare_copy(self, source: Place, dest: Place) -> Prepared:
@@ -133,11 +143,10 @@ class Changes:
             with disk_errors(str(dest)):
                 if found.is_folder:
                     self.check_space(dest, sum(f.status.st_size for f in listing.walk(self._roots, source)))
-                    shutil.copytree(found.real, path, symlinks=True, ignore=self._not_for_copies)
+                    _copy_folder(source, found.real, path, self._not_for_copies)
                 else:
                     self.check_space(dest, found.status.st_size)
-                    shutil.copyfile(found.real, path)
-                    shutil.copystat(found.real, path)
+                    copy_file(found.real, str(path))
         except BaseException:
             self._staging.leave(dest.root, path)
             raise
@@ -155,9 +164,13 @@ class Changes:
         method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
         try:
             with disk_errors(str(dest)), zipfile.ZipFile(path, "x", method, strict_timestamps=False) as archive:
-                for found in self._files_of(items):
+                for found in {found.real: found for found in self._files_of(items)}.values():
                     self.check_space(dest, 0 if compress else found.status.st_size)
-                    archive.write(found.real, str(found.place))
+                    with suppress(FileNotFoundError), open(found.real, "rb") as file:  # it may just have gone
+                        member = zipfile.ZipInfo.from_file(found.real, str(found.place), strict_timestamps=False)
+                        member.compress_type = method
+                        with archive.open(member, "w") as packed:
+                            _pour(file, packed)
         except BaseException:
             self._staging.leave(dest.root, path)
             raise
@@ -184,6 +197,34 @@ class Changes:
         free = listing.disk_usage(self._roots, Place(place.root))["free"]
         if size_bytes + SPARE_BYTES > free:
             raise NoSpace(f"'{place}' needs {size_bytes} bytes, the disk has {max(0, free - SPARE_BYTES)} to spare")
+
+
+def _copy_folder(place: Place, source: str, target: Path, ignore: Callable[[str, list[str]], list[str]]) -> None:
+    """Copy the files, folders and links in a folder; the first file that can't be copied ends it."""
+
+    def copy(file: str, to: str) -> None:
+        with disk_errors(str(place)), suppress(FileNotFoundError):
+            if stat.S_ISREG(os.lstat(file).st_mode):
+                copy_file(file, to)
+
+    try:
+        shutil.copytree(source, target, symlinks=True, ignore=ignore, copy_function=copy)
+    except shutil.Error as error:
+        raise Conflict(f"'{place}' can't be copied whole: {error.args[0][0][-1]}") from error
+
+
+def copy_file(source: str, target: str) -> None:
+    """Copy a file with its mode and times. Ends at once when nobody waits for it any more."""
+    with open(source, "rb") as file, open(target, "xb") as copy:
+        _pour(file, copy)
+    with suppress(OSError):  # some file systems know no modes
+        shutil.copystat(source, target)
+
+
+def _pour(source: IO[bytes], target: IO[bytes]) -> None:
+    while data := source.read(CHUNK):
+        trio.from_thread.check_cancelled()
+        target.write(data)
 
 
 def archive_name() -> Place:

@@ -13,7 +13,7 @@ LONGEST_PATH = 2048
 DEEPEST = 64
 """Names in one path."""
 STAGING = ".trio_moon_tmp"
-"""The hidden folder in a root where files wait until they are whole; no client sees or names it."""
+"""The hidden folder in a root where files wait until they are whole; clients see and name nothing that ends so."""
 
 
 class Place(Struct, frozen=True, order=True):
@@ -77,7 +77,7 @@ def check_name(name: str) -> None:
     """BadParams unless `name` can be the name of a file or folder."""
     if name in ("", ".", ".."):
         raise BadParams(f"{name!r} can't be part of a path")
-    if name == STAGING or "/" in name:
+    if name.endswith(STAGING) or "/" in name:
         raise BadParams(f"{name!r:.80} can't be the name of a file")
     if any(ord(char) < 32 or ord(char) == 127 for char in name):
         raise BadParams(f"{name!r:.80} can't be the name of a file: it holds control characters")

@@ -103,6 +103,7 @@ class FileCalls:
             for thumbnail in kept.thumbnails()
         ]
 
+    @_blame_the_argument
     async def post_directory(self, params: SomePath, caller: Caller) -> object:
         place = parse_place(params.path)
         async with self._library.changing(place):

@@ -53,14 +53,14 @@ class MetadataScanner:
 
     async def get(self, gcode: Place) -> Kept:
         """The metadata of a file as it is now, scanned if need be; NotFound if there is no such file."""
-        found = await self._library.on_disk(listing.find, self._library.roots, gcode)
-        if not found.is_file:
-            raise NotFound(f"'{gcode}' is no file")
         while self._behind():  # it may just have been moved, with all that is known of it
             await self._followed.wait()
         while (running := self._scanning.get(gcode)) is not None:
             await running.wait()
         kept = await self._cache.get(gcode.path)
+        found = await self._library.on_disk(listing.find, self._library.roots, gcode)
+        if not found.is_file:
+            raise NotFound(f"'{gcode}' is no file")
         if kept is not None and _is_of(kept, found.status):
             return kept
         return await self.scan(gcode)
