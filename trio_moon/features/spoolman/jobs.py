@@ -98,7 +98,7 @@ class JobKeeper:
                 logger.warning("the record of a job is incomplete: %s", error)
             self._complained = error.message
 
-    async def _look_when_quiet(self) -> None:
+    def _look_when_quiet(self) -> None:
         if self._quiet:
             self._waiting.cancel()
         self._quiet = True

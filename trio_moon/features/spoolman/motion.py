@@ -16,7 +16,7 @@ from trio_moon.features.spoolman.ledger import Ledger, Moment, Session
 from trio_moon.features.spoolman.lives import AWAKE, Lives, identify
 from trio_moon.features.spoolman.positions import number, parse_executed, parse_moment, parse_move
 from trio_moon.features.spoolman.promises import Done, Promises
-from trio_moon.kit.periodic import periodic
+from trio_moon.kit.periodic import next_beat
 from trio_moon.kit.status_box import Status, StatusView
 from trio_moon.kit.topics import Topic
 from trio_moon.model.errors import KlippyRefused, PeerError
@@ -112,7 +112,7 @@ class FilamentMeter:
         """Measure until cancelled."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self._follow_klipper)
-            nursery.start_soon(periodic, LOOK_EVERY, self._look_at_promises)
+            nursery.start_soon(self._look_at_promises)
             nursery.start_soon(self._hear_farewells)
             task_status.started()
 
@@ -253,10 +253,11 @@ class FilamentMeter:
             logger.info("Klipper doesn't tell its moves yet: %s", error)
 
     async def _look_at_promises(self) -> None:
-        if not self._promises.lacking(self._ledger) or not self._source_open or self.source == "position":
-            return
-        with trio.move_on_after(QUERY_TIMEOUT), suppress(PeerError):
-            await self._look()
+        while True:
+            await next_beat(LOOK_EVERY)
+            if self._promises.lacking(self._ledger) and self._source_open and self.source != "position":
+                with trio.move_on_after(QUERY_TIMEOUT), suppress(PeerError):
+                    await self._look()
 
     async def _look(self) -> None:
         """See where the printer is: moves were perhaps told to nobody, between two connections."""

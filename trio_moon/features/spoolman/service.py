@@ -311,7 +311,7 @@ class Spoolman:
                 nursery.start_soon(self._orders.run)
                 nursery.start_soon(self.shelf.run)
                 nursery.start_soon(self._save)
-                nursery.start_soon(periodic, min(self.settings.sync_rate, SAVE_EVERY), self._save_on_beat)
+                nursery.start_soon(periodic, min(self.settings.sync_rate, SAVE_EVERY), self._save_soon)
                 nursery.start_soon(self.reporter.run)
                 nursery.start_soon(self._live.run)
                 nursery.start_soon(self._absence.run)
@@ -325,9 +325,6 @@ class Spoolman:
                 await self.journal.commit(self.ledger)
 
     def _save_soon(self) -> None:
-        self._save_now.set()
-
-    async def _save_on_beat(self) -> None:
         self._save_now.set()
 
     async def _save(self) -> None:
