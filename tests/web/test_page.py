@@ -92,6 +92,12 @@ def test_elements_that_scripts_look_for_are_on_the_page() -> None:
     assert wanted <= ids
 
 
+def test_a_name_that_no_file_can_have_is_none_of_the_page() -> None:
+    pages = Pages(PAGE)
+    for name in ("a" * 256, "a/" * 3000 + "a", "%", "x.css/y"):
+        assert pages.find(RequestHead("GET", f"/trio_moon/{name}", "", {}, None, Transport.HTTP)) is None
+
+
 def test_buttons_and_inputs_have_names_for_everybody() -> None:
     for tag, attributes in Tags().tags:
         if tag == "input":

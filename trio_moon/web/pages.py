@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import ClassVar
 
@@ -41,4 +42,5 @@ class Pages:
         if not all(parts) or any(part.startswith(".") or "\0" in part or "\\" in part for part in parts):
             return None
         file = self._folder.joinpath(*parts)
-        return Download(file, parts[-1], attachment=False) if file.is_file() else None
+        there = os.path.isfile(file)  # Path.is_file raises for names that are too long
+        return Download(file, parts[-1], attachment=False) if there else None
