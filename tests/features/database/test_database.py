@@ -123,7 +123,7 @@ async def test_the_file_is_compacted_and_copied(table: Iterable[Endpoint], tmp_p
     assert (await ask(table, "server.database.list"))["backups"] == ["before-update.db"]
     with pytest.raises(BadParams, match="exists"):
         await ask(table, "server.database.post_backup", filename="before-update.db")
-    for filename in ("../x.db", "/etc/passwd", ".hidden", "a/b"):
+    for filename in ("../x.db", "/etc/passwd", ".hidden", "a/b", "漢" * 90):
         with pytest.raises(BadParams):
             await ask(table, "server.database.post_backup", filename=filename)
         with pytest.raises(BadParams):

@@ -25,6 +25,7 @@ PROTECTED = frozenset({"moonraker", "gcode_metadata", "history", "job_queue", "w
 """Namespaces that the API shows but doesn't write; they have methods of their own."""
 
 _NAMESPACE = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
+LONGEST_NAME = 255  # bytes of a file's name
 _BACKUP = re.compile(r"\w[\w.-]{0,120}")
 
 
@@ -146,7 +147,7 @@ def _check_namespace(namespace: str, *, writing: bool = False) -> None:
 
 
 def _checked_backup(name: str) -> str:
-    if not _BACKUP.fullmatch(name):
+    if not _BACKUP.fullmatch(name) or len(name.encode()) > LONGEST_NAME:
         raise BadParams(f"argument 'filename': {name!r:.100} is no plain file name")
     return name
 
