@@ -76,13 +76,13 @@ class RpcSocket:
         self.news: list[dict[str, Any]] = []
         self._last_id = 0
 
-    async def call(self, method: str, **params: object) -> Any:
+    async def call(self, method: str, /, **params: object) -> Any:
         """The result of a call; AssertionError with the error if it fails."""
         answer = await self.ask(method, **params)
         assert "result" in answer, answer
         return answer["result"]
 
-    async def ask(self, method: str, **params: object) -> dict[str, Any]:
+    async def ask(self, method: str, /, **params: object) -> dict[str, Any]:
         """The whole answer to a call; notifications that come first are kept in `news`."""
         self._last_id += 1
         message = {"jsonrpc": "2.0", "method": method, "params": params, "id": self._last_id}
