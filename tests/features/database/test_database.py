@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import trio
 
 from tests.features.asking import ask
 from trio_moon.features.database import UserDatabase, endpoints
-from trio_moon.model.errors import BadParams, Forbidden, MoonError, NotFound
+from trio_moon.model.errors import BadParams, Forbidden, MoonError, NoSpace, NotFound
 from trio_moon.rpc.endpoint import Endpoint
 from trio_moon.store.database import Database
 from trio_moon.store.namespaces import SCHEMA, Namespaces
@@ -138,3 +139,25 @@ async def test_a_backup_that_cannot_be_written_is_no_bug(table: Iterable[Endpoin
     (tmp_path / "backups").write_text("a file where the folder should be")
     with pytest.raises(MoonError, match="could not be written"):
         await ask(table, "server.database.post_backup")
+
+
+async def test_an_object_ends_with_the_last_that_is_in_it(table: Iterable[Endpoint]) -> None:
+    await post(table, "view.tempchart.size", 5)
+    for key in ("view.tempchart.size", "view.tempchart"):
+        await ask(table, "server.database.delete_item", namespace="mainsail", key=key)
+    with pytest.raises(NotFound, match="Namespace mainsail not found"):
+        await get(table, key="view")
+
+
+async def test_a_backup_that_cannot_be_deleted_is_no_bug(
+    table: Iterable[Endpoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with pytest.raises(NotFound):
+        await ask(table, "server.database.delete_backup", filename="字" * 120)
+    await ask(table, "server.database.post_backup", filename="kept.db")
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(NoSpace, match="Read-only"):
+        await ask(table, "server.database.delete_backup", filename="kept.db")

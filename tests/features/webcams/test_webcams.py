@@ -13,7 +13,7 @@ from tests.features.asking import ask
 from tests.features.letterbox import Letterbox
 from trio_moon.config import Document
 from trio_moon.features.webcams import Webcam, Webcams, endpoints
-from trio_moon.model.errors import BadParams, NotFound
+from trio_moon.model.errors import BadParams, NoSpace, NotFound
 from trio_moon.rpc.audience import Audience
 from trio_moon.rpc.caller import Session
 from trio_moon.rpc.endpoint import Endpoint
@@ -180,3 +180,35 @@ async def test_an_address_that_is_none_is_not_reachable(cameras: Cameras) -> Non
         "snapshot_url": "http://[x/snap",
         "stream_url": "http://[x",
     }
+
+
+async def test_a_camera_that_can_not_be_kept_is_not_there(
+    cameras: Cameras, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*arguments: object) -> bool:
+        await trio.lowlevel.checkpoint()
+        raise NoSpace("the disk is full")
+
+    table = await cameras.open()
+    await ask(table, "server.webcams.post_item", name="old", stream_url="/old")
+    monkeypatch.setattr(Namespaces, "put", full)
+    monkeypatch.setattr(Namespaces, "delete", full)
+    before = await listed(table)
+    for camera in ({"name": "new", "stream_url": "/new"}, {"name": "old", "stream_url": "/new"}):
+        with pytest.raises(NoSpace):
+            await ask(table, "server.webcams.post_item", **camera)
+    with pytest.raises(NoSpace):
+        await ask(table, "server.webcams.delete_item", name="old")
+    assert await listed(table) == before
+
+
+async def test_cameras_of_one_name_that_come_at_once_are_one(cameras: Cameras) -> None:
+    table = await cameras.open()
+
+    async def post(url: str) -> None:
+        await ask(table, "server.webcams.post_item", name="one", stream_url=url)
+
+    async with trio.open_nursery() as nursery:
+        for n in range(5):
+            nursery.start_soon(post, f"/{n}")
+    assert len(await listed(table)) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 import time
@@ -75,7 +76,7 @@ class UserDatabase:
         await self._namespaces.change(namespace, first, work)
 
     async def remove(self, namespace: str, key: object) -> object:
-        """Remove a value and return it."""
+        """Remove a value and return it; an object that has nothing else in it goes with it."""
         _check_namespace(namespace, writing=True)
         first, *rest = parse_key(key)
         removed: list[object] = []
@@ -86,7 +87,7 @@ class UserDatabase:
                 raise NotFound(f"Key '{_shown(key):.200}' in namespace '{namespace}' not found")
             removed.append(found)
             remaining = remove_at(old, tuple(rest))
-            return ABSENT if remaining is MISSING else remaining
+            return ABSENT if remaining is MISSING or remaining == {} else remaining
 
         await self._namespaces.change(namespace, first, work)
         return removed[0]
@@ -97,6 +98,7 @@ class UserDatabase:
         """Give unused space in the file back."""
 
         def work(connection: sqlite3.Connection) -> dict[str, object]:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # what is new stands beside the file until then
             before = self._file.stat().st_size
             connection.execute("VACUUM")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -125,9 +127,12 @@ class UserDatabase:
     async def delete_backup(self, filename: str) -> dict[str, object]:
         """Remove a copy."""
         path = self._backups / _checked_backup(filename)
-        if not await trio.to_thread.run_sync(path.is_file):
+        if not await trio.to_thread.run_sync(os.path.isfile, path):
             raise NotFound(f"Backup file {filename} does not exist")
-        await trio.to_thread.run_sync(path.unlink)
+        try:
+            await trio.to_thread.run_sync(path.unlink)
+        except OSError as error:
+            raise NoSpace(f"Backup file {filename} can't be deleted: {error.strerror}") from error
         return {"backup_path": str(path)}
 
     async def _on_file(self, work: Callable[[sqlite3.Connection], T]) -> T:

@@ -23,7 +23,7 @@ class WhichJobs(msgspec.Struct, frozen=True):
     start: Annotated[int, Meta(ge=0, le=MOST)] = 0
     since: float | None = None
     before: float | None = None
-    order: Literal["asc", "desc"] = "desc"
+    order: Literal["asc", "desc", "ASC", "DESC"] = "desc"
 
 
 class WhichJob(msgspec.Struct, frozen=True):
@@ -44,7 +44,7 @@ def endpoints(history: History) -> tuple[Endpoint, ...]:
             start=params.start,
             since=params.since,
             before=params.before,
-            ascending=params.order == "asc",
+            ascending=params.order.lower() == "asc",
         )
 
     async def get_job(params: WhichJob, caller: Caller) -> object:

@@ -36,6 +36,7 @@ class Webcams:
         self._stored: dict[str, Webcam] = {}
         self._store = store
         self._audience = audience
+        self._changing = trio.Lock()
 
     async def run(self, *, task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED) -> None:
         """Read what is stored, then wait."""
@@ -70,6 +71,14 @@ class Webcams:
 
     async def save(self, uid: str | None, changes: dict[str, object]) -> Webcam:
         """Change the camera of this uid, or add one; a name that is taken by a stored camera means that one."""
+        async with self._changing:
+            webcam = self._made(uid, changes)
+            await self._store.put(NAMESPACE, webcam.uid, asdict(webcam))
+            self._stored[webcam.uid] = webcam
+        self._tell()
+        return webcam
+
+    def _made(self, uid: str | None, changes: dict[str, object]) -> Webcam:
         old = self.find(uid, None) if uid is not None else self._named(changes.get("name"))
         if old is not None:
             _check_is_ours_to_change(old)
@@ -84,9 +93,6 @@ class Webcams:
             if len(self._stored) >= MOST_WEBCAMS:
                 raise TooMany(f"there are {MOST_WEBCAMS} webcams already")
             webcam = Webcam(**changes)  # type: ignore[arg-type]
-        self._stored[webcam.uid] = webcam
-        await self._store.put(NAMESPACE, webcam.uid, asdict(webcam))
-        self._tell()
         return webcam
 
     def _named(self, name: object) -> Webcam | None:
@@ -97,10 +103,11 @@ class Webcams:
 
     async def delete(self, uid: str | None, name: str | None) -> Webcam:
         """Remove a stored camera."""
-        webcam = self.find(uid, name)
-        _check_is_ours_to_change(webcam)
-        self._stored.pop(webcam.uid, None)
-        await self._store.delete(NAMESPACE, webcam.uid)
+        async with self._changing:
+            webcam = self.find(uid, name)
+            _check_is_ours_to_change(webcam)
+            await self._store.delete(NAMESPACE, webcam.uid)
+            self._stored.pop(webcam.uid, None)
         self._tell()
         return webcam
 
