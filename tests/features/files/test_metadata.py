@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import time
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -451,3 +452,11 @@ async def test_metadata_needs_no_room_for_pictures_or_for_itself(
     found = await world.call("metadata", filename="part.gcode")
     assert (found["slicer"], found["job_id"], found.get("thumbnails")) == ("PrusaSlicer", None, None)
     assert {path.name for path in tmp_path.iterdir()} == {"printer_data"}
+
+
+async def test_who_ask_at_once_for_a_new_file_share_one_reading(world: World) -> None:
+    world.write("gcodes/part.gcode", PRUSA)
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(partial(world.call, "metadata", filename="part.gcode"))
+    assert len(world.told("notify_metadata_update")) == 1

@@ -39,7 +39,7 @@ MOST = 2**63 - 1
 """SQLite's integers end there, and with them the years: files from after 2262 are read each time."""
 
 _COLUMNS = "path, size, modified_ns, found, job_id, print_start_time"
-_BELOW = "(path = ? OR substr(path, 1, length(?) + 1) = ? || '/')"
+_BELOW = "path > ?2 || '/' AND path < ?2 || '0'"  # 0 comes after the slash: what is between begins with "?2/"
 
 
 class MetadataCache:
@@ -86,24 +86,26 @@ class MetadataCache:
         """
 
         def write(connection: sqlite3.Connection) -> None:
-            rows = connection.execute(f"SELECT path FROM file_metadata WHERE {_BELOW}", (source,) * 3).fetchall()
-            for (path,) in rows:
-                moved = dest + path[len(source) :]
-                connection.execute(
-                    "UPDATE OR REPLACE file_metadata SET path = ?1, folder = ?2,"
-                    " modified_ns = CASE WHEN path = ?4 THEN 0 ELSE modified_ns END WHERE path = ?3",
-                    (moved, _folder(moved), path, source),
-                )
+            connection.execute(
+                "UPDATE OR REPLACE file_metadata SET path = ?, folder = ?, modified_ns = 0 WHERE path = ?",
+                (dest, _folder(dest), source),
+            )
+            connection.execute(
+                "UPDATE OR REPLACE file_metadata SET path = ?1 || substr(path, length(?2) + 1),"
+                f" folder = ?1 || substr(folder, length(?2) + 1) WHERE {_BELOW}",
+                (dest, source),
+            )
 
         await self._database.write(write)
 
-    async def forget(self, path: str) -> list[Kept]:
-        """A file or folder has gone; returns what was known."""
+    async def forget(self, path: str) -> Kept | None:
+        """A file or folder has gone; returns what was known of the file itself."""
 
-        def write(connection: sqlite3.Connection) -> list[Kept]:
-            rows = connection.execute(f"SELECT {_COLUMNS} FROM file_metadata WHERE {_BELOW}", (path,) * 3).fetchall()
-            connection.execute(f"DELETE FROM file_metadata WHERE {_BELOW}", (path,) * 3)
-            return [_kept(row) for row in rows]
+        def write(connection: sqlite3.Connection) -> Kept | None:
+            row = connection.execute(f"SELECT {_COLUMNS} FROM file_metadata WHERE path = ?", (path,)).fetchone()
+            connection.execute("DELETE FROM file_metadata WHERE path = ?", (path,))
+            connection.execute(f"DELETE FROM file_metadata WHERE {_BELOW}", (None, path))
+            return _kept(row) if row else None
 
         return await self._database.write(write)
 

@@ -55,15 +55,17 @@ class MetadataScanner:
         """The metadata of a file as it is now, scanned if need be; NotFound if there is no such file."""
         while self._behind():  # it may just have been moved, with all that is known of it
             await self._followed.wait()
-        while (running := self._scanning.get(gcode)) is not None:
+        while True:
+            kept = await self._cache.get(gcode.path)
+            found = await self._library.on_disk(listing.find, self._library.roots, gcode)
+            if not found.is_file:
+                raise NotFound(f"'{gcode}' is no file")
+            if kept is not None and _is_of(kept, found.status):
+                return kept
+            running = self._scanning.get(gcode)
+            if running is None:
+                return await self.scan(gcode)
             await running.wait()
-        kept = await self._cache.get(gcode.path)
-        found = await self._library.on_disk(listing.find, self._library.roots, gcode)
-        if not found.is_file:
-            raise NotFound(f"'{gcode}' is no file")
-        if kept is not None and _is_of(kept, found.status):
-            return kept
-        return await self.scan(gcode)
 
     async def in_folder(self, folder: Place) -> dict[str, Kept]:
         """What is known of the files in a folder of `gcodes`, by path; nothing is scanned."""
@@ -159,7 +161,8 @@ class MetadataScanner:
 
     async def _forget(self, place: Place) -> None:
         if place.root == "gcodes":
-            for kept in await self._cache.forget(place.path):
+            kept = await self._cache.forget(place.path)
+            if kept is not None:  # in a folder that has gone there are no pictures either
                 await self._drop_all_pictures(kept)
 
     async def _move(self, source: Place, dest: Place) -> None:
