@@ -121,7 +121,7 @@ async def test_a_stranger_identifies_itself_with_credentials_only() -> None:
     assert stranger.user == "_API_KEY_USER_"
 
 
-@pytest.mark.parametrize("wrong", [{"type": "toaster"}, {"client_name": None}, {"version": [1]}])
+@pytest.mark.parametrize("wrong", [{"type": "toaster"}, {"client_name": None}, {"version": [1]}, {"url": "x" * 1001}])
 async def test_an_identity_that_says_nothing_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(BadParams):
         await identify(House(), session_caller(Session(Letterbox())), **wrong)

@@ -16,11 +16,15 @@ from trio_moon.rpc.caller import Caller, ClientInfo, Transport
 from trio_moon.rpc.endpoint import Endpoint
 
 
+Word = Annotated[str, Meta(max_length=1000)]
+"""Kept for as long as the client is connected."""
+
+
 class Identity(msgspec.Struct, frozen=True):
-    client_name: str
-    version: str
-    type: str
-    url: str
+    client_name: Word
+    version: Word
+    type: Word
+    url: Word
     access_token: str | None = None
     api_key: str | None = None
 
