@@ -32,6 +32,20 @@ async def test_a_proxy_speaks_for_its_client(make_access: MakeAccess) -> None:
     assert not guard.admit(head(peer="203.0.113.9", x_forwarded_for="192.168.1.5")).authorized
 
 
+async def test_headers_that_contradict_each_other_speak_for_nobody(make_access: MakeAccess) -> None:
+    guard = (await make_access()).guard
+    for forwarded in ("192.168.1.5", "127.0.0.1", "8.8.8.8, 192.168.1.5"):  # a proxy that writes X-Real-IP alone
+        spoofed = head(peer="127.0.0.1", x_forwarded_for=forwarded, x_real_ip="203.0.113.9")
+        assert not guard.admit(spoofed).authorized
+    for real in ("192.168.1.5", "127.0.0.1", ""):  # and one that writes X-Forwarded-For alone
+        spoofed = head(peer="127.0.0.1", x_forwarded_for="203.0.113.9", x_real_ip=real)
+        assert not guard.admit(spoofed).authorized
+    for real in ("192.168.1.5", "127.0.0.1"):  # a second proxy of ours takes the first one for the client
+        honest = head(peer="127.0.0.1", x_forwarded_for="192.168.1.5, 127.0.0.1", x_real_ip=real)
+        assert guard.admit(honest).address == "192.168.1.5"
+    assert guard.admit(head(peer="127.0.0.1", x_real_ip="192.168.1.5")).authorized
+
+
 async def test_the_api_key_opens_from_anywhere_and_by_any_name(make_access: MakeAccess) -> None:
     access = await make_access()
     assert access.guard.admit(head(x_api_key=access.api_key)).user == API_KEY_USER

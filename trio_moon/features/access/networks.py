@@ -118,15 +118,15 @@ class Proxies:
         """The address of the client behind `peer`.
 
         X-Forwarded-For is read from its end, where our own proxies write: whatever a client put in front of
-        that is hearsay. What isn't an address makes the client a stranger, never the proxy itself.
+        that is hearsay. What isn't an address makes the client a stranger, never the proxy itself; so does an
+        X-Real-IP that says otherwise, because a proxy that writes only one of the two passes the other on unread.
         """
         if peer not in self._proxies:
             return peer
+        real = headers.get("x-real-ip", peer).strip()[:100]
         forwarded = headers.get("x-forwarded-for")
         if forwarded is None:
-            return headers.get("x-real-ip", peer).strip()[:100]
+            return real
         hops = [hop.strip()[:100] for hop in forwarded.split(",")]
-        for hop in reversed(hops):
-            if hop not in self._proxies:
-                return hop
-        return hops[0]
+        client = next((hop for hop in reversed(hops) if hop not in self._proxies), hops[0])
+        return client if real == client or real in self._proxies else f"{client} or {real}"

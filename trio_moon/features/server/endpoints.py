@@ -15,7 +15,6 @@ from trio_moon.rpc.binding import NoParams
 from trio_moon.rpc.caller import Caller, ClientInfo, Transport
 from trio_moon.rpc.endpoint import Endpoint
 
-
 Word = Annotated[str, Meta(max_length=1000)]
 """Kept for as long as the client is connected."""
 
