@@ -24,6 +24,7 @@ def with_examples_in_use() -> str:
 OURS = {
     "spoolman": {"check_before_print", "low_filament", "low_filament_action"},
     "notifier": {"pause_debounce", "quiet_hours"},
+    "limits": {"connections", "connections_per_address"},
 }
 
 
@@ -33,7 +34,7 @@ def test_the_sample_has_no_problem_and_options_of_moonrakers_and_ours_alone(text
     assert document.problems == []
     for name, options in document.as_wire()["orig"].items():  # type: ignore[attr-defined]
         kind = name.partition(" ")[0]
-        assert name == "DEFAULT" or options.keys() <= MOONRAKER_OPTIONS[kind] | OURS.get(kind, set()), name
+        assert name == "DEFAULT" or options.keys() <= MOONRAKER_OPTIONS.get(kind, set()) | OURS.get(kind, set()), name
 
 
 def test_the_examples_are_the_seed_features() -> None:

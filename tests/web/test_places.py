@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from tests.web.world import QUICK, UPGRADE, HttpClient, Running, open_front
 from trio_moon.config.document import Document
 from trio_moon.web.door import open_tcp
-from trio_moon.web.settings import MEBIBYTE, FrontSettings
+from trio_moon.web.settings import MEBIBYTE, FrontSettings, Limits
 
 
 async def test_the_page_is_at_the_root_for_everybody(front: Running, http: HttpClient) -> None:
@@ -57,6 +58,23 @@ def test_an_option_that_can_not_be_used_is_told_and_has_its_default(tmp_path: Pa
     assert option in told[0]
     assert "the default is used" in told[0]
     assert "prot" in told[1]  # what else is wrong with the section is told, too
+
+
+def test_every_limit_can_be_set_by_its_name(tmp_path: Path) -> None:
+    lines = (f"{limit.name}: {getattr(Limits(), limit.name) * 2}\n" for limit in fields(Limits))
+    limits = settings_of("[limits]\n" + "".join(lines), tmp_path).limits
+    assert [getattr(limits, limit.name) for limit in fields(Limits)] == [
+        getattr(Limits(), limit.name) * 2 for limit in fields(Limits)
+    ]
+
+
+def test_a_limit_that_can_not_be_used_is_told_and_has_its_default(tmp_path: Path) -> None:
+    document = Document.parse(
+        "[limits]\nconnections: 0\nhead_time: soon\nbridges: 2\nbridge: 2\n", Path("moonraker.conf")
+    )
+    assert FrontSettings.from_document(document, tmp_path).limits == Limits(bridges=2)
+    told = [problem.as_line() for problem in (*document.problems, *document.unused())]
+    assert [word in line for word, line in zip(("connections", "head_time", "bridge"), told, strict=True)] == [True] * 3
 
 
 @pytest.mark.parametrize(

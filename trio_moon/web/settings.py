@@ -1,9 +1,9 @@
-"""What the owner of a printer may say about the front, and the limits that hold without being told."""
+"""What the owner of a printer may say about the front, and the limits that hold for everybody."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import msgspec
@@ -67,6 +67,20 @@ class Limits:
     grace: float = 0.7
     """What is being answered at shutdown has this long to end."""
 
+    @classmethod
+    def from_document(cls, document: Document) -> Limits:
+        """`[limits]`: each by its name. A number that can't be used is told, and has its default."""
+        section = document.section("limits")
+        if section is None:
+            return cls()
+
+        def read(option: str, default: float) -> float:
+            if isinstance(default, int):
+                return document.usable(section, lambda: section.integer(option, default, minimum=1), default)
+            return document.usable(section, lambda: section.number(option, default, above=0), default)
+
+        return cls(**{limit.name: read(limit.name, limit.default) for limit in fields(cls)})  # type: ignore[arg-type]
+
 
 @dataclass(frozen=True)
 class FrontSettings:
@@ -117,6 +131,7 @@ class FrontSettings:
             max_websocket_connections=number("max_websocket_connections", cls.max_websocket_connections, 1),
             certificate=certificate,
             private_key=private_key,
+            limits=Limits.from_document(document),
         )
 
 
