@@ -357,6 +357,21 @@ async def test_the_logs_have_short_paths(world: World) -> None:
     assert (await world.http("GET", "/server/files/moonraker.log")).path == world.paths.logs / "trio_moon.log"
 
 
+async def test_klippers_log_is_found_where_klipper_writes_it(world: World, tmp_path: Path) -> None:
+    (tmp_path / "klippy.log").write_text("Start printer")
+    answers: list[dict[str, object]] = [{}, {"log_file": None}, {"log_file": str(tmp_path)}, {"log_file": "/no\0where"}]
+    for answer in answers:
+        world.printer.info = answer
+        with pytest.raises(NotFound):
+            await world.http("GET", "/server/files/klippy.log")
+    world.printer.info = {"log_file": str(tmp_path / "klippy.log")}
+    for link in (False, True):
+        if link:
+            (world.paths.logs / "klippy.log").symlink_to(tmp_path / "klippy.log")
+        download = await world.http("GET", "/server/files/klippy.log")
+        assert (download.path, download.filename) == (tmp_path / "klippy.log", "klippy.log")
+
+
 async def test_a_name_that_is_not_utf8_hides_one_file_only(world: World) -> None:
     with open(os.fsencode(world.gcodes) + b"/bad\xff.gcode", "wb"):
         pass

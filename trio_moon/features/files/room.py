@@ -43,6 +43,7 @@ class Files:
     ) -> None:
         """Nobody may see what is in `reserved`. `queue` takes uploads that should be printed after the present one."""
         self._settings = settings
+        self._printer = printer
         printer.need({"print_stats": None, "virtual_sdcard": None})
         self._roots = Roots(
             [
@@ -96,7 +97,9 @@ class Files:
         return found.is_file
 
     def endpoints(self) -> tuple[Endpoint, ...]:
-        return file_endpoints(FileCalls(self.library, self.metadata), self.desk)
+        return file_endpoints(
+            FileCalls(self.library, self.metadata, lambda: self._printer.info.get("log_file")), self.desk
+        )
 
     def services(self) -> dict[str, Service]:
         """The tasks of the room; the watcher first: it removes what a killed program left behind."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import wraps
@@ -26,7 +27,7 @@ from trio_moon.features.files.parameters import (
     WholeRoot,
 )
 from trio_moon.features.files.places import Place, parse_place, place_in
-from trio_moon.model.errors import BadParams, NamesNothing, NotFound
+from trio_moon.model.errors import BadParams, Forbidden, NamesNothing, NotFound
 from trio_moon.rpc.binding import NoParams
 from trio_moon.rpc.caller import Caller
 from trio_moon.rpc.replies import Download
@@ -48,7 +49,9 @@ def _blame_the_argument(handler: Callable[..., Awaitable[object]]) -> Callable[.
 class FileCalls:
     """Lists, moves, copies, packs, deletes and hands out files."""
 
-    def __init__(self, library: Library, metadata: MetadataScanner) -> None:
+    def __init__(self, library: Library, metadata: MetadataScanner, klippers_log: Callable[[], object]) -> None:
+        """`klippers_log` is where Klipper says that its log is."""
+        self._klippers_log = klippers_log
         self._library = library
         self._metadata = metadata
         self._roots = library.roots
@@ -193,7 +196,14 @@ class FileCalls:
         return await self._library.on_disk(self._download, parse_place(params.path))
 
     async def klippy_log(self, params: NoParams, caller: Caller) -> Download:
-        return await self._library.on_disk(self._download, Place("logs", ("klippy.log",)))
+        """Klipper's log, wherever Klipper writes it: frontends offer it when Klipper has failed."""
+        try:
+            return await self._library.on_disk(self._download, Place("logs", ("klippy.log",)))
+        except (NotFound, Forbidden):
+            told = self._klippers_log()
+            if isinstance(told, str) and await self._library.on_disk(os.path.isfile, told):
+                return Download(Path(told), "klippy.log", *content_type(told))
+            raise
 
     async def own_log(self, params: NoParams, caller: Caller) -> Download:
         """`moonraker.log`, where frontends look for the server's own log, whatever it is called here."""

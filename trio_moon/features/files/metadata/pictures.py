@@ -22,7 +22,7 @@ from trio_moon.features.files.metadata.excerpt import Excerpt
 from trio_moon.features.files.places import LONGEST_NAME, STAGING, Place
 from trio_moon.features.files.roots import OPEN_FOLDER, Roots
 from trio_moon.features.files.staging import NEW_FILE
-from trio_moon.model.errors import MoonError
+from trio_moon.model.errors import MoonError, NotFound
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -161,6 +161,8 @@ def keep_pictures(roots: Roots, gcode: Place, pictures: list[Picture]) -> list[d
                         "relative_path": f"{FOLDER}/{name}",
                     }
                 )
+    except NotFound:
+        pass  # the file has just gone, with its folder
     except MoonError as error:
         logger.warning("the pictures of %s can't be kept: %s", gcode, error.message)
     return kept
