@@ -290,6 +290,20 @@ async def test_a_session_that_is_dead_is_noticed(impatient: Running) -> None:
     assert await client.close_code() == 1011
 
 
+@pytest.mark.slow
+async def test_a_session_whose_calls_wait_is_not_taken_for_dead(tmp_path: Path) -> None:
+    async with open_front(tmp_path, FrontSettings(limits=replace(IMPATIENT, waiting_calls=2))) as front:
+        client = await WsClient.open(front)
+        for number in range(4):
+            await client.send(json.dumps({"jsonrpc": "2.0", "method": "server.hang", "id": number}))
+        for _ in range(25):  # answers to pings, which aren't read meanwhile
+            await client.send(b"moon", 10)
+            await trio.sleep(0.1)
+        front.world.go_on.set()
+        assert [(await client.message())["result"] for _ in range(4)] == ["at last"] * 4
+        assert await client.close_code() == 1011  # silent from now on
+
+
 async def test_a_session_that_nobody_logs_in_to_is_ended(impatient: Running) -> None:
     client = await WsClient.open(impatient, **{"x-stranger": "1"})
     assert (await client.call("server.info"))["result"] == {"state": "ready"}

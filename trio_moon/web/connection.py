@@ -127,6 +127,12 @@ class Connection:
             return seen & ~select.POLLRDHUP != 0 or now - self._half_closed_at > half_closed
         return False
 
+    def has_unread(self) -> bool:
+        """Whether something has come that we haven't read yet, from a client who is still there."""
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN | select.POLLRDHUP)
+        return [seen for _, seen in poll.poll(0)] == [select.POLLIN]
+
     def expire(self) -> None:
         """The deadline has passed: the last words, then the end."""
         if self.last_words:
