@@ -7,6 +7,7 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,25 @@ async def test_connections_that_ask_nothing_any_more_make_room_too(tmp_path: Pat
         assert (await session.call("server.info"))["result"] == {"state": "ready"}
         front.world.go_on.set()
         assert (await asking.reply()).status == 200
+
+
+async def test_clients_that_ask_and_leave_make_room_too(tmp_path: Path) -> None:
+    limits = replace(IMPATIENT, connections=20, half_closed=60.0)
+    async with open_front(tmp_path, FrontSettings(limits=limits)) as front:
+        for _ in range(20):
+            stream = await front.connect()
+            await stream.send_all(b"GET /server/hang HTTP/1.1\r\nHost: x\r\n\r\n")
+            await stream.aclose()
+        with trio.fail_after(10):
+            while not (await said_at_the_end(await last_request(front))).startswith(b"HTTP/1.1 200 "):
+                await trio.sleep(0.05)
+
+
+async def last_request(front: Running) -> trio.abc.Stream:
+    stream = await front.connect()
+    with suppress(trio.BrokenResourceError):
+        await stream.send_all(b"GET /server/info HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    return stream
 
 
 class NamingListener(socket.socket):

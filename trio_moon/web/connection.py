@@ -63,6 +63,11 @@ class Connection:
         self._half_closed_at = math.inf
         self._unread = b""
 
+    @property
+    def spare(self) -> bool:
+        """Whether it may end when it gets crowded: nothing was asked, or nothing is, or the client sends no more."""
+        return not (self.proven and self.busy) or self._half_closed_at < math.inf
+
     async def receive(self, size: int = 65536) -> bytes:
         """The next bytes; b"" at the end, also if the client has broken the connection."""
         if self._unread:

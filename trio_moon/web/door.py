@@ -92,11 +92,11 @@ class Door:
         return len(self._connections) < self._most or self._make_room(None)
 
     def _make_room(self, address: str | None) -> bool:
-        """End a connection that never made a request, or else makes none now; of `address` only, if given."""
-        idle = [c for c in self._connections if not (c.proven and c.busy) and address in (None, c.address)]
-        if not idle:
+        """End a connection that can be spared, one that never made a request if possible; of `address`, if given."""
+        spare = [c for c in self._connections if c.spare and address in (None, c.address)]
+        if not spare:
             return False
-        self._forget(first := min(idle, key=lambda c: (c.proven, c.deadline)))  # which is over soonest
+        self._forget(first := min(spare, key=lambda c: (c.proven, c.deadline)))  # which is over soonest
         first.cut()
         return True
 
@@ -147,7 +147,7 @@ def _look_after(connection: Connection, now: float, half_closed: float) -> None:
         return
     if connection.on_sweep is not None:
         connection.on_sweep(now)
-    if now - connection.waiting_since > 1.0 and connection.has_left(now, half_closed):
+    if connection.waiting_since < now and connection.has_left(now, half_closed):
         connection.scope.cancel()
 
 
