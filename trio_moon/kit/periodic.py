@@ -18,7 +18,7 @@ class _Part:
 
     __slots__ = ("do", "error", "failed")
 
-    def __init__(self, do: Callable[[], object]) -> None:
+    def __init__(self, do: Callable[[], None]) -> None:
         self.do = do
         self.error: Exception | None = None
         self.failed = trio.Event()
@@ -91,7 +91,7 @@ def beat_early() -> None:
             beat.come()
 
 
-async def periodic(period: float, work: Callable[[], object]) -> NoReturn:
+async def periodic(period: float, work: Callable[[], None]) -> NoReturn:
     """Do `work`, which doesn't wait, on every beat, until it raises: that is raised here.
 
     A beat comes when Trio's clock shows a whole multiple of `period`, or up to a quarter of it earlier.
