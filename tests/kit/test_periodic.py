@@ -92,6 +92,18 @@ async def test_work_that_fails_ends_for_itself_alone_and_says_why(
     assert moments == [-1, 1.0, 1.0, 2.0]
 
 
+async def test_who_is_not_needed_sleeps_on(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    moments: list[float] = []
+    nursery.start_soon(periodic, 1.0, lambda: moments.append(trio.current_time()))
+    await next_beat(1.0, lambda: len(moments) >= 3)
+    assert trio.current_time() == 3.0
+    await next_beat(1.0, lambda: bool(1 // 0))
+    assert trio.current_time() == 4.0
+    assert "can't be said" in caplog.text
+
+
 async def test_beats_end_with_the_last_who_wants_them_and_begin_anew(autojump_clock: trio.testing.MockClock) -> None:
     before = trio.lowlevel.current_statistics().tasks_living
     await next_beat(1.0)

@@ -7,10 +7,13 @@ own. With Klipper's four status updates a second that saves a third of what an i
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import NoReturn
 
 import trio
+
+logger = logging.getLogger(__name__)
 
 
 class _Part:
@@ -24,13 +27,34 @@ class _Part:
         self.failed = trio.Event()
 
 
+class _Waiting:
+    """A task that sleeps until a beat on which it is needed."""
+
+    __slots__ = ("come", "needed")
+
+    def __init__(self, needed: Callable[[], bool] | None) -> None:
+        self.come = trio.Event()
+        self.needed = needed
+
+    def woken(self) -> bool:
+        """Wake the task, if that is needed; and if nobody can say, which is a bug that costs no others their beat."""
+        try:
+            needed = self.needed is None or self.needed()
+        except Exception:
+            logger.exception("whether a beat is needed can't be said")
+            needed = True
+        if needed:
+            self.come.set()
+        return needed
+
+
 class _Beat:
     """The whole multiples of one period on Trio's clock. There is one beat for each, however early it comes."""
 
     def __init__(self, period: float) -> None:
         self.period = period
         self.parts: list[_Part] = []
-        self.waiting: list[trio.Event] = []
+        self.waiting: list[_Waiting] = []
         self._timer = trio.CancelScope()
         self._schedule()
 
@@ -58,9 +82,7 @@ class _Beat:
                 except Exception as error:
                     part.error = error
                     part.failed.set()
-        waiting, self.waiting = self.waiting, []
-        for event in waiting:
-            event.set()
+        self.waiting = [waiting for waiting in self.waiting if not waiting.woken()]
 
 
 _by_period: trio.lowlevel.RunVar[dict[float, _Beat]] = trio.lowlevel.RunVar("beats by their periods")
@@ -106,12 +128,12 @@ async def periodic(period: float, work: Callable[[], None]) -> NoReturn:
     raise part.error
 
 
-async def next_beat(period: float) -> None:
-    """Sleep until the next beat: for work that has to wait for something."""
-    come, beat = trio.Event(), _beat(period)
-    beat.waiting.append(come)
+async def next_beat(period: float, needed: Callable[[], bool] | None = None) -> None:
+    """Sleep until the next beat on which `needed` says so: for work that has to wait for something."""
+    waiting, beat = _Waiting(needed), _beat(period)
+    beat.waiting.append(waiting)
     try:
-        await come.wait()
+        await waiting.come.wait()
     finally:
-        if come in beat.waiting:
-            beat.waiting.remove(come)
+        if waiting in beat.waiting:
+            beat.waiting.remove(waiting)

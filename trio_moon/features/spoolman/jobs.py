@@ -99,9 +99,17 @@ class JobKeeper:
             self._complained = error.message
 
     def _look_when_quiet(self) -> None:
-        if self._quiet:
+        if self._quiet and not self._is_settled():
             self._waiting.cancel()
         self._quiet = True
+
+    def _is_settled(self) -> bool:
+        """Whether a look would change nothing: the job in our books is the printer's, or there is none."""
+        if self._stock.ledger.state.job is None:
+            return not self._jobs.job_open
+        stats = self._jobs.stats
+        same = self._jobs.job_open and text_of(stats, "filename") == self._filename
+        return self._filename is not None and (same or not stats)
 
     async def _collect_spools(self) -> None:
         while True:

@@ -127,6 +127,10 @@ class Journal:
         query = "SELECT coalesce(max(id), 0) FROM spoolman_reports"
         return LedgerState(next_intent=1 + await self._store.read(lambda c: c.execute(query).fetchone()[0]))
 
+    def is_behind(self, ledger: Ledger) -> bool:
+        """Whether anything isn't written down yet, or not for good."""
+        return ledger.dirty or bool(ledger.settled) or not self._synced
+
     async def commit(self, ledger: Ledger, *, durable: bool = True) -> None:
         """Write down everything that has changed. Raises NoSpace, and loses nothing, when the disk doesn't take it.
 

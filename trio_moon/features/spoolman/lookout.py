@@ -68,7 +68,7 @@ class Lookout:
     async def run(self) -> None:
         """Look again and again until cancelled."""
         while True:
-            await next_beat(LOOK_EVERY)
+            await next_beat(LOOK_EVERY, lambda: self._limit is not None or bool(self._needs))
             await self.look()
 
     async def look(self) -> None:

@@ -254,10 +254,12 @@ class FilamentMeter:
 
     async def _look_at_promises(self) -> None:
         while True:
-            await next_beat(LOOK_EVERY)
-            if self._promises.lacking(self._ledger) and self._source_open and self.source != "position":
-                with trio.move_on_after(QUERY_TIMEOUT), suppress(PeerError):
-                    await self._look()
+            await next_beat(LOOK_EVERY, self._lacks_moves)
+            with trio.move_on_after(QUERY_TIMEOUT), suppress(PeerError):
+                await self._look()
+
+    def _lacks_moves(self) -> bool:
+        return self._source_open and self.source != "position" and bool(self._promises.lacking(self._ledger))
 
     async def _look(self) -> None:
         """See where the printer is: moves were perhaps told to nobody, between two connections."""

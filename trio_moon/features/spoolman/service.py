@@ -311,7 +311,7 @@ class Spoolman:
                 nursery.start_soon(self._orders.run)
                 nursery.start_soon(self.shelf.run)
                 nursery.start_soon(self._save)
-                nursery.start_soon(periodic, min(self.settings.sync_rate, SAVE_EVERY), self._save_soon)
+                nursery.start_soon(periodic, min(self.settings.sync_rate, SAVE_EVERY), self._save_on_beat)
                 nursery.start_soon(self.reporter.run)
                 nursery.start_soon(self._live.run)
                 nursery.start_soon(self._absence.run)
@@ -326,6 +326,10 @@ class Spoolman:
 
     def _save_soon(self) -> None:
         self._save_now.set()
+
+    def _save_on_beat(self) -> None:
+        if self.journal.is_behind(self.ledger):
+            self._save_now.set()
 
     async def _save(self) -> None:
         """Write down what was measured before anybody can be killed, and see to it that it lasts."""
