@@ -46,6 +46,14 @@ def test_a_module_is_loaded_when_something_of_it_is_used(folder: Path) -> None:
         _ = first.nothing
 
 
+def test_what_is_at_hand_loads_nothing(folder: Path) -> None:
+    import_later("slow_module", at_hand={"value": 7})
+    module = importlib.import_module("slow_module")
+    assert (module.value, loads()) == (7, 0)
+    assert module.loads == 1
+    assert module.value == 42
+
+
 def test_threads_that_ask_at_the_same_time_load_it_once(folder: Path) -> None:
     import_later("slow_module")
     found: list[int] = []

@@ -8,8 +8,11 @@ from __future__ import annotations
 import importlib.util
 import sys
 import threading
+from collections.abc import Mapping
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from types import MappingProxyType, ModuleType
+
+NOTHING: Mapping[str, object] = MappingProxyType({})
 
 _loading = threading.RLock()
 
@@ -50,11 +53,18 @@ class _Later(ModuleType):
         self.__class__ = ModuleType  # type: ignore[assignment]
 
 
-def import_later(*names: str) -> None:
-    """From now on importing one of these modules costs nothing. Those that are loaded already stay as they are."""
+def import_later(*names: str, at_hand: Mapping[str, object] = NOTHING) -> None:
+    """From now on importing one of these modules costs nothing. Those that are loaded already stay as they are.
+
+    Using what is `at_hand` of them doesn't load them.
+    """
     for name in names:
         if name not in sys.modules:
             spec = importlib.util.find_spec(name)
             if spec is None:
                 raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-            sys.modules[name] = _Later(spec)
+            module = sys.modules[name] = _Later(spec)
+            vars(module).update(at_hand)
+            package, _, own_name = name.rpartition(".")
+            if package:
+                setattr(sys.modules[package], own_name, module)

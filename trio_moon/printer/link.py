@@ -80,8 +80,10 @@ class KlippyLink:
         """
         splitter = FrameSplitter(MAX_FRAME_BYTES)
         skipped = ""
+        sock, wait_readable = self._sock, trio.lowlevel.wait_readable
         while True:
-            for frame in splitter.feed(await self._receive()):
+            await wait_readable(sock)
+            for frame in splitter.feed(self._receive_now()):
                 try:
                     message = parse(frame)
                 except BadFrame as error:
@@ -92,18 +94,17 @@ class KlippyLink:
             if splitter.oversized:
                 skipped = skipped or _note_skipped(f"it is longer than {MAX_FRAME_BYTES // 2**20} MiB")
 
-    async def _receive(self) -> bytes:
-        while True:
-            await trio.lowlevel.wait_readable(self._sock)
-            try:
-                data = self._sock.recv(READ_BYTES)
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                raise PeerLost(f"the connection broke: {error.strerror or error}") from None
-            if not data:
-                raise PeerLost("Klipper closed the connection")
-            return data
+    def _receive_now(self) -> bytes:
+        """What is there; b"" if it was a false alarm."""
+        try:
+            data = self._sock.recv(READ_BYTES)
+        except BlockingIOError:
+            return b""
+        except OSError as error:
+            raise PeerLost(f"the connection broke: {error.strerror or error}") from None
+        if not data:
+            raise PeerLost("Klipper closed the connection")
+        return data
 
     def close(self) -> None:
         self._ended = True

@@ -201,7 +201,7 @@ class Printer:
                 nursery.start_soon(link.write_all)
                 nursery.start_soon(self._calls.watch_deadlines)
                 nursery.start_soon(self._accompany, connected)
-                await link.read_all(self._handle)
+                nursery.start_soon(link.read_all, self._handle)  # a task of its own: it wakes most often
         except* PeerLost as lost:
             reason = str(lost.exceptions[0])
         finally:

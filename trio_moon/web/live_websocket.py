@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 
 import trio
 
-from trio_moon.kit.digest import sha1
 from trio_moon.model.errors import MoonError
 from trio_moon.rpc.caller import Caller, Session
 from trio_moon.rpc.request_head import Doorkeeper
@@ -61,7 +61,7 @@ class LiveWebsocket:
 
     async def _accept(self, connection: Connection, parsed: ParsedHead) -> None:
         connection.sock.setsockopt(*_SNDBUF)
-        accept = base64.b64encode(sha1(parsed.head.headers["sec-websocket-key"].encode() + MAGIC).digest())
+        accept = base64.b64encode(hashlib.sha1(parsed.head.headers["sec-websocket-key"].encode() + MAGIC).digest())
         await connection.send(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n",

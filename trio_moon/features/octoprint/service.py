@@ -12,7 +12,6 @@ from trio_moon.features.octoprint.heaters import by_octoprint_name, reading
 from trio_moon.features.octoprint.own_api import OwnApi
 from trio_moon.features.octoprint.settings import OctoPrintSettings
 from trio_moon.features.octoprint.states import PrinterState
-from trio_moon.kit.digest import sha1
 from trio_moon.kit.status_box import StatusView
 from trio_moon.model.errors import Conflict, PeerError
 from trio_moon.model.events import KlippyReady
@@ -30,8 +29,7 @@ class OctoPrint:
         self.settings = settings
         self.printer = printer
         self.own = own
-        named = sha1(uuid.NAMESPACE_OID.bytes + f"{uuid.getnode()} {instance}".encode()).digest()
-        self.unique_id = str(uuid.UUID(bytes=named[:16], version=5))
+        self.unique_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{uuid.getnode()} {instance}"))
         self.selected: str | None = None
         """The file (below `gcodes`) that a client has selected and nobody has printed yet."""
         self._on_the_way: str | None = None
