@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from tests.integration.service import Process, configure
-from trio_moon.testing import SimulatedKlipper
+from trio_moon.testing import MockSpoolman, SimulatedKlipper
 
 ONLY_WHEN_NEEDED = {
     "apprise": "the first notification, 20 MB",
@@ -49,6 +49,9 @@ ONLY_WHEN_NEEDED = {
 SECTIONS = "[octoprint_compat]\n[history]\n[file_manager]\n[authorization]\ntrusted_clients:\n  127.0.0.0/8\n"
 
 
+NEEDED_FOR_SPOOLMAN = {"trio_websocket", "wsproto", "h11", "encodings.idna", "trio_moon.features.spoolman"}
+
+
 @pytest.fixture
 def process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Process]:
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
@@ -57,10 +60,13 @@ def process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Process
     process.clean_up()
 
 
-def loaded(process: Process) -> set[str]:
-    """The modules that Python said it imported."""
+def wrongly_loaded(process: Process, needed: set[str]) -> set[str]:
+    """Of the modules that Python said it imported, those that it shouldn't have."""
     lines = process.stderr.read_text().splitlines()
-    return {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
+    modules = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
+    assert {"trio_moon.app", "trio_moon.features.octoprint", "sqlite3"} <= modules
+    roots = ONLY_WHEN_NEEDED.keys() - needed
+    return {name for name in modules for root in roots if name == root or name.startswith(root + ".")}
 
 
 async def test_an_idle_service_loads_only_what_it_needs(process: Process, nursery: trio.Nursery) -> None:
@@ -76,7 +82,24 @@ async def test_an_idle_service_loads_only_what_it_needs(process: Process, nurser
     assert (await client.get("/api/printer")).status_code == 200
     assert (await client.get("/")).status_code == 200
     await process.end()
-    modules = loaded(process)
-    assert {"trio_moon.app", "trio_moon.features.octoprint", "sqlite3"} <= modules
-    wrong = {name for name in modules for root in ONLY_WHEN_NEEDED if name == root or name.startswith(root + ".")}
+    wrong = wrongly_loaded(process, needed=set())
     assert not wrong, f"an idle service loads {', '.join(sorted(wrong))}"
+
+
+async def test_so_does_one_that_reports_to_spoolman(process: Process, nursery: trio.Nursery) -> None:
+    paths, spoolman = process.paths, MockSpoolman()
+    spool = spoolman.add_spool()
+    await nursery.start(spoolman.run)
+    klipper = SimulatedKlipper(paths.comms / "klippy.sock", gcodes=paths.gcodes, speed=100.0)
+    await nursery.start(klipper.run)
+    configure(paths.root, f"{SECTIONS}\n[spoolman]\nserver: {spoolman.url}\nsync_rate: 1\n")
+    client = await process.start()
+    async with client.websocket() as socket:
+        while (await socket.call("server.info"))["klippy_state"] != "ready":
+            await trio.sleep(0.05)
+        await socket.call("server.spoolman.post_spool_id", spool_id=spool.id)
+        await klipper.run_gcode("M83\nG1 E5 F1800")
+        await spoolman.wait_uses(1)
+    await process.end()
+    wrong = wrongly_loaded(process, NEEDED_FOR_SPOOLMAN)
+    assert not wrong, f"a service with [spoolman] loads {', '.join(sorted(wrong))}"

@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 from msgspec import Struct, field
 
+from trio_moon.kit.http_date import http_date, seconds_of
 from trio_moon.model.errors import NotFound
 from trio_moon.rpc.replies import Download
 from trio_moon.rpc.request_head import RequestHead
-from trio_moon.web.http_date import http_date, seconds_of
 
 TYPES = {
     ".gcode": "application/octet-stream",

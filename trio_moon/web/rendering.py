@@ -6,8 +6,8 @@ import time
 from collections.abc import Mapping
 from http import HTTPStatus
 
+from trio_moon.kit.http_date import http_date
 from trio_moon.web.answers import JSON_TYPE, Answer, error_answer
-from trio_moon.web.http_date import http_date
 
 _LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _JSON_HEAD = b"Content-Type: application/json; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n"

@@ -11,7 +11,6 @@ import ssl
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import h11
@@ -19,6 +18,7 @@ import trio
 from msgspec import Struct, field
 
 from trio_moon import __version__
+from trio_moon.kit.http_date import seconds_of
 from trio_moon.kit.json_codec import NotJson, decode
 
 CONNECT_TIMEOUT = 5.0
@@ -55,8 +55,10 @@ class Answer(Struct, frozen=True):
     def retry_after(self) -> float | None:
         """Seconds that we are asked to wait."""
         text = self.headers.get("retry-after", "").strip()
+        if not text:
+            return None
         try:
-            seconds = float(text) if text.isdigit() else parsedate_to_datetime(text).timestamp() - time.time()
+            seconds = float(text) if text.isdigit() else seconds_of(text) - time.time()
         except (ValueError, TypeError, OverflowError):
             return None
         return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
