@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Mapping
 from urllib.parse import quote
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from trio_moon.kit.http_date import http_date, seconds_of
 from trio_moon.model.errors import NotFound
@@ -59,7 +58,6 @@ class Opened(Struct):
     content_type: str = "application/octet-stream"
     file: FileSlice | None = None
     error: str | None = None
-    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 def open_download(head: RequestHead, download: Download) -> Opened:
