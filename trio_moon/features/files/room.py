@@ -97,9 +97,8 @@ class Files:
         return found.is_file
 
     def endpoints(self) -> tuple[Endpoint, ...]:
-        return file_endpoints(
-            FileCalls(self.library, self.metadata, lambda: self._printer.info.get("log_file")), self.desk
-        )
+        calls = FileCalls(self.library, self.metadata, lambda: self._printer.info.get("log_file"))
+        return file_endpoints(calls, self.desk)
 
     def services(self) -> dict[str, Service]:
         """The tasks of the room; the watcher first: it removes what a killed program left behind."""

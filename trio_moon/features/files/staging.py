@@ -58,24 +58,21 @@ class Staging:
         return folder / os.urandom(8).hex()
 
     def leave(self, root: str, path: Path) -> None:
-        """Remove whatever is still at `path`, and the folder after its last user."""
+        """Remove whatever is still at `path`, and the folder after its last user; what can't be waits for `clean`."""
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink()
         with self._locks[root]:
             self._users[root] -= 1
             if self._users[root]:
                 return
             held = self._held.pop(root)
-            try:
+            with contextlib.suppress(OSError):
                 if _lock_alone(held):
                     self._folder(root).rmdir()
-            except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
-                    raise
-            finally:
-                os.close(held)
+            os.close(held)
 
     def _folder(self, root: str) -> Path:
         return Path(os.path.realpath(self._roots.get(root).path)) / STAGING
