@@ -513,6 +513,16 @@ async def test_who_calls_for_a_long_copy_may_leave_before_its_end(
     assert world.all_files() == before
 
 
+async def test_what_is_packed_may_be_said_in_one_text(world: World) -> None:
+    for name in ("a", "b"):
+        world.write(f"gcodes/{name}.gcode")
+    await world.http("POST", "/server/files/zip", items="gcodes/a.gcode, gcodes/b.gcode,", dest="config/x.zip")
+    with zipfile.ZipFile(world.paths.config / "x.zip") as archive:
+        assert archive.namelist() == ["gcodes/a.gcode", "gcodes/b.gcode"]
+    with pytest.raises(BadParams, match="nothing to pack"):
+        await world.http("POST", "/server/files/zip", items=" , ", dest="config/y.zip")
+
+
 async def test_an_archive_holds_each_file_once(world: World) -> None:
     world.write("gcodes/sub/a.gcode")
     (world.gcodes / "loop").symlink_to(".")

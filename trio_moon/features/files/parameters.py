@@ -39,11 +39,20 @@ class Transfer(msgspec.Struct, frozen=True):
 
 
 class Archive(msgspec.Struct, frozen=True):
-    """`items`: files and folders with their roots; `dest`: the archive to write; `store_only`: don't compress."""
+    """`items`: files and folders with their roots, as a list or with commas between them.
 
-    items: list[str]
+    `dest`: the archive to write; `store_only`: don't compress.
+    """
+
+    items: list[str] | str
     dest: str | None = None
     store_only: bool = False
+
+    def listed(self) -> list[str]:
+        """The items one by one."""
+        if not isinstance(self.items, str):
+            return self.items
+        return [item for item in map(str.strip, self.items.split(",")) if item]
 
 
 class GcodeFile(msgspec.Struct, frozen=True):

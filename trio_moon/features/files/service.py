@@ -181,9 +181,9 @@ class FileCalls:
 
     @_blame_the_argument
     async def zip(self, params: Archive, caller: Caller) -> object:
-        if not params.items:
+        items = [parse_place(path) for path in params.listed()]
+        if not items:
             raise BadParams("argument 'items' is empty: nothing to pack")
-        items = [parse_place(path) for path in params.items]
         dest = parse_place(params.dest) if params.dest else archive_name()
         prepared = await self._library.on_disk(
             lambda: self._changes.prepare_zip(items, dest, compress=not params.store_only)
