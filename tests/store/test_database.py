@@ -238,3 +238,18 @@ def read_only(folder: Path) -> Iterator[Path]:
         yield bound
     finally:
         subprocess.run(["umount", bound], check=True)
+
+
+async def test_a_file_that_another_program_holds_is_told_and_later_written(
+    tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    database = await open_database(nursery, tmp_path / "x.db")
+    await database.read(lambda c: c.execute("PRAGMA busy_timeout = 20"))
+    other = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreFailed, match="locked"):
+        await database.write(lambda c: c.execute("INSERT INTO notes VALUES ('new')"))
+    assert "locked" in database.warnings[0]
+    other.close()
+    await database.write(lambda c: c.execute("INSERT INTO notes VALUES ('new')"))
+    assert database.warnings == []

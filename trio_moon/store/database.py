@@ -31,7 +31,7 @@ class StoreClosed(MoonError):
 
 
 class StoreFailed(NoSpace, sqlite3.OperationalError):
-    """The disk didn't take what was written: it is full, read-only or broken. Nothing has changed."""
+    """Nothing was written: the disk is full, read-only or broken, or another program holds the file."""
 
 
 class StoreInUse(MoonError):
@@ -124,7 +124,7 @@ class Database:
         except BaseException as error:
             if connection.in_transaction:  # SQLite itself has given up on some errors
                 connection.execute("ROLLBACK")
-            if _is_of_the_disk(error):
+            if _is_of_the_disk(error) or _is_busy(error):
                 self._disk_fails = str(error)
                 raise StoreFailed(f"The database can't be written: {error}") from error
             raise
@@ -185,6 +185,11 @@ class Database:
 def _is_of_the_disk(error: BaseException) -> bool:
     kinds = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
     return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF in kinds
+
+
+def _is_busy(error: BaseException) -> bool:
+    """Another program, such as the `sqlite3` of somebody who looks around, keeps the file for longer than we wait."""
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def lock_folder(folder: Path, until: ExitStack) -> None:

@@ -21,6 +21,7 @@ from trio_moon.features.files.places import STAGING
 from trio_moon.model.errors import BadParams, Forbidden, MoonError, NoSpace, NotFound, Unprocessable
 from trio_moon.model.errors import TooLarge as TooLargeError
 from trio_moon.model.events import KlippyReady
+from trio_moon.store.database import Database, StoreFailed
 
 CONTENT = b"; a print\nG28\n"
 
@@ -393,3 +394,25 @@ async def test_a_path_of_countless_folders_is_refused(world: World) -> None:
     with pytest.raises(BadParams, match="deep"):
         await world.upload("x.gcode", CONTENT, fields_after={"path": "a/" * 200})
     assert not list(world.gcodes.iterdir())
+
+
+async def test_a_database_that_takes_nothing_stops_neither_files_nor_their_metadata(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*arguments: object, **options: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise StoreFailed("the database is full")
+
+    await world.upload("old.gcode", CONTENT, print="true")
+    await world.call("metadata", filename="old.gcode")
+    monkeypatch.setattr(Database, "write", full)
+    reply = await world.upload("x.gcode", CONTENT, print="true")
+    assert isinstance(reply.value, dict)
+    assert (reply.value["print_started"], reply.value["print_queued"]) == (False, False)
+    await world.call("move", source="gcodes/old.gcode", dest="gcodes/new.gcode")
+    await world.call("delete_file", path="gcodes/new.gcode")
+    world.prints("", "standby")
+    world.printer.events.publish(KlippyReady(1))
+    await trio.sleep(0.2)
+    assert (await world.call("metadata", filename="x.gcode"))["slicer"] == "Unknown"
+    assert world.printer.started == []  # it would start again each time, for nobody can remember that it has

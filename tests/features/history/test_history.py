@@ -12,11 +12,11 @@ import trio
 from tests.features.asking import ask
 from tests.features.letterbox import Letterbox
 from tests.features.told_jobs import ToldJobs
-from trio_moon.features.history import SCHEMA, Auxiliary, History, JobBook, endpoints
+from trio_moon.features.history import SCHEMA, Auxiliary, History, JobBook, endpoints, service
 from trio_moon.model.errors import BadParams, NotFound
 from trio_moon.rpc.audience import Audience
 from trio_moon.rpc.caller import Session
-from trio_moon.store.database import Database
+from trio_moon.store.database import Database, StoreFailed
 
 
 class Files:
@@ -329,3 +329,26 @@ async def test_a_job_is_found_again_whatever_the_clock_said_when_it_began(
     world.jobs.tell("complete", 30.0)
     await world.written("completed", "completed")
     assert (await world.ask("totals"))["job_totals"]["total_time"] == 35.0
+
+
+async def test_a_job_that_can_not_be_written_down_is_as_soon_as_it_can(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, tried = Database.write, trio.Event()
+
+    async def full(*arguments: object, **options: object) -> None:
+        await trio.lowlevel.checkpoint()
+        tried.set()
+        raise StoreFailed("the database is full")
+
+    monkeypatch.setattr(service, "TRY_AGAIN", 0.1)
+    monkeypatch.setattr(service, "LOOK_AGAIN", 0.05)
+    monkeypatch.setattr(Database, "write", full)
+    world.jobs.tell("printing", 0.0)
+    with trio.fail_after(20):
+        await tried.wait()
+    world.jobs.tell("printing", 5.0)
+    monkeypatch.setattr(Database, "write", write)
+    await world.written("in_progress")
+    world.jobs.tell("complete", 9.0)
+    await world.written("completed", total=9.0)

@@ -11,7 +11,7 @@ import trio
 from msgspec import Struct
 
 from trio_moon.features.files.in_use import is_idle
-from trio_moon.model.errors import MoonError
+from trio_moon.model.errors import MoonError, NoSpace
 from trio_moon.model.events import KlippyReady
 from trio_moon.printer.printer import Printer
 from trio_moon.store.database import Database
@@ -70,7 +70,10 @@ class Starter:
             return Outcome(queued=True)
         if ready or self._printer.state in ("shutdown", "error"):
             return Outcome()  # busy; or stopped by a fault that somebody must look at first
-        await self._database.write(lambda c: c.execute(_REMEMBER, (filename, time.time())))
+        try:
+            await self._database.write(lambda c: c.execute(_REMEMBER, (filename, time.time())))
+        except NoSpace:
+            return Outcome()
         logger.info("%s will be printed when Klipper is ready", filename)
         return Outcome(queued=True)
 
@@ -91,7 +94,11 @@ class Starter:
                         await self._start_waiting()
 
     async def _start_waiting(self) -> None:
-        waiting = await self._database.write(_take)
+        try:
+            waiting = await self._database.write(_take)
+        except NoSpace as error:  # what can't be crossed out would be started again and again
+            logger.warning("what waits for Klipper is not started: %s", error.message)
+            return
         if waiting is None:
             return
         filename, since = waiting

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,12 +14,16 @@ from msgspec.structs import replace
 
 from trio_moon.features.history.book import JobBook
 from trio_moon.features.history.job import DISCONNECTED, IN_PROGRESS, INTERRUPTED, Job, end_status, number_of, status_of
-from trio_moon.model.errors import BadParams, MoonError, NotFound
+from trio_moon.model.errors import BadParams, MoonError, NoSpace, NotFound
 from trio_moon.model.job_state import ENDED, JobEvent, Stats, seconds_of, text_of
 from trio_moon.printer.job_tracker import JobNews
 from trio_moon.rpc.audience import Audience
 
+logger = logging.getLogger(__name__)
+
 LOOK_AGAIN = 2.0
+TRY_AGAIN = 10.0
+"""Seconds until the book may be writable again."""
 WRITE_EVERY = 60.0
 """A running job is written down at this pace: that much of its durations a power cut may cost."""
 
@@ -86,7 +91,11 @@ class History:
             with self._jobs.events.subscribe() as events:
                 task_status.started()
                 task_status = trio.TASK_STATUS_IGNORED
-                await self._listen(events)
+                try:
+                    await self._listen(events)
+                except NoSpace as error:
+                    logger.warning("the history can't be written: %s", error.message)
+                    await trio.sleep(TRY_AGAIN)
 
     async def _listen(self, events: trio.MemoryReceiveChannel[JobEvent]) -> None:
         self._up_to_date = lambda: not events.statistics().current_buffer_used

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
+from typing import TypeVar
 
 from msgspec import Struct
 
 from trio_moon.features.files.metadata.extract import Metadata
 from trio_moon.kit.json_codec import decode, encode
+from trio_moon.model.errors import NoSpace
 from trio_moon.store.database import Database
+
+T = TypeVar("T")
 
 
 class Kept(Struct, frozen=True):
@@ -79,6 +84,13 @@ class MetadataCache:
 
         return await self._database.write(write, durable=False)
 
+    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
+        """Do `work` if the disk takes it: what is known can be found again."""
+        try:
+            return await self._database.write(work, durable=False)
+        except NoSpace:
+            return None
+
     async def move(self, source: str, dest: str) -> None:
         """A file or folder has another name; what is known goes along, over what was known there.
 
@@ -96,7 +108,7 @@ class MetadataCache:
                 (dest, source),
             )
 
-        await self._database.write(write)
+        await self._write(write)
 
     async def forget(self, path: str) -> Kept | None:
         """A file or folder has gone; returns what was known of the file itself."""
@@ -107,7 +119,7 @@ class MetadataCache:
             connection.execute(f"DELETE FROM file_metadata WHERE {_BELOW}", (None, path))
             return _kept(row) if row else None
 
-        return await self._database.write(write)
+        return await self._write(write)
 
     async def note_print(self, path: str, job_id: str, print_start_time: float) -> bool:
         """Remember a file's last print; whether the file is known."""
