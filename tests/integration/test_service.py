@@ -107,7 +107,7 @@ def test_a_log_that_can_not_be_written_stops_no_start(tmp_path: Path) -> None:
 
 
 def test_folders_that_can_not_be_written_are_named_by_a_service_that_runs(tmp_path: Path) -> None:
-    paths = configure(tmp_path)
+    paths = configure(tmp_path, "[spoolman]\nserver: http://127.0.0.1:1\n")
     folders = (paths.logs, paths.gcodes, paths.database, paths.comms)
     for folder in folders:
         folder.rmdir()
@@ -124,11 +124,13 @@ def test_folders_that_can_not_be_written_are_named_by_a_service_that_runs(tmp_pa
         refused = httpx.post(
             f"{url}/server/database/item", json={"namespace": "x", "key": "y", "value": 1}, trust_env=False, timeout=20
         )
+        httpx.post(f"{url}/server/spoolman/spool_id", json={"spool_id": 1}, trust_env=False, timeout=20)
         service.terminate()
-        service.communicate(timeout=30)
+        said.append(service.communicate(timeout=30)[1])
     for folder in folders:
         assert any(str(folder) in warning for warning in warnings), (folder, warnings)
     assert refused.status_code == 507
+    assert "Traceback" not in "".join(said)
     assert service.returncode == 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -30,7 +31,7 @@ from trio_moon.features.spoolman.spool import Spool
 from trio_moon.kit.json_codec import Raw
 from trio_moon.kit.periodic import periodic
 from trio_moon.kit.topics import Topic
-from trio_moon.model.errors import Conflict, MoonError, NotFound
+from trio_moon.model.errors import Conflict, MoonError, NoSpace, NotFound
 from trio_moon.model.events import SpoolmanAlert, SpoolSelected
 from trio_moon.model.job_state import text_of
 from trio_moon.printer.job_tracker import JobNews
@@ -321,7 +322,7 @@ class Spoolman:
                     nursery.start_soon(self._macro.run)
                 task_status.started()
         finally:
-            with trio.move_on_after(LAST_COMMIT, shield=True):
+            with trio.move_on_after(LAST_COMMIT, shield=True), suppress(NoSpace):  # the journal has said so
                 await self.journal.commit(self.ledger)
 
     def _save_soon(self) -> None:
