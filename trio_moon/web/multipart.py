@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from contextlib import closing, suppress
-from email.message import Message
+import re
+from contextlib import closing
+from operator import itemgetter
 from typing import Protocol
 from urllib.parse import unquote
 
@@ -28,14 +29,33 @@ class PartSink(Protocol):
     def end_file(self) -> None: ...
 
 
+_PARAMETER = re.compile(r';[ \t]*([^\s;=*"]+)(\*?)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^;]*))', re.DOTALL)
+
+
+def parse_parameters(header: str) -> tuple[str, dict[str, str]]:
+    """`form-data; name="a"` as `("form-data", {"name": "a"})`, in a time that its length gives.
+
+    Of a repeated parameter the first counts, and before all the one without a star (RFC 5987).
+    """
+    kind, semicolon, rest = header.partition(";")
+    found: dict[str, str] = {}
+    for name, star, quoted, plain in sorted(_PARAMETER.findall(semicolon + rest), key=itemgetter(1)):
+        value = quoted.replace("\\\\", "\\").replace('\\"', '"') or plain.strip()
+        found.setdefault(name.lower(), _decoded(value) if star else value)
+    return kind.strip().lower(), found
+
+
+def _decoded(written: str) -> str:
+    """The text of `utf-8''K%C3%A4se`; ISO-8859-1 is the other charset that there may be."""
+    charset, _, rest = written.partition("'")
+    kind = "latin-1" if charset.lower() == "iso-8859-1" else "utf-8"
+    return unquote(rest.partition("'")[2], encoding=kind, errors="replace")
+
+
 def boundary_of(content_type: str) -> bytes:
     """The boundary in a content type; BadParams if there is none."""
-    message = Message()
-    message["content-type"] = content_type
-    boundary = None
-    with suppress(ValueError, TypeError):  # of continuations with numbers that Python can't read or put in order
-        boundary = message.get_param("boundary")
-    if not isinstance(boundary, str) or not 1 <= len(boundary) <= 200:
+    boundary = parse_parameters(content_type)[1].get("boundary", "")
+    if not 1 <= len(boundary) <= 200:
         raise BadParams("the content type multipart/form-data needs a boundary")
     try:
         return boundary.encode("latin-1")
@@ -136,18 +156,14 @@ class MultipartReader:
         self._header = (bytearray(), bytearray())
 
     def _end_headers(self) -> None:
-        disposition = Message()
-        disposition["content-disposition"] = _one_line(self._headers.get("content-disposition", ""))
-        name = filename = None
-        with suppress(ValueError, TypeError):  # of continuations with numbers that Python can't read or put in order
-            name = disposition.get_param("name", header="content-disposition")
-            filename = disposition.get_param("filename", header="content-disposition")
-        if disposition.get_content_disposition() != "form-data" or not isinstance(name, str) or not name:
+        kind, parameters = parse_parameters(self._headers.get("content-disposition", ""))
+        name, filename = parameters.get("name"), parameters.get("filename")
+        if kind != "form-data" or not name:
             raise BadParams("each part of a multipart body needs 'Content-Disposition: form-data; name=…'")
         self._name = name
         self._in_file = filename is not None
         if filename is not None:
-            self._sink.start_file(self._name, _unescape(_decoded(filename)))
+            self._sink.start_file(self._name, _unescape(filename))
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         if self._in_file:
@@ -180,19 +196,6 @@ def _beginning(delimiter: bytes, data: bytes) -> int:
         return -1
     end = data[at:]
     return at if delimiter.startswith(end) or end.startswith(delimiter) else -1
-
-
-def _one_line(text: str) -> str:
-    return text.replace("\r", " ").replace("\n", " ")
-
-
-def _decoded(parameter: str | tuple[str | None, str | None, str]) -> str:
-    """The text of a parameter, which may name one of RFC 5987's charsets. Python knows stranger ones: no matter."""
-    if isinstance(parameter, str):
-        return parameter
-    charset, _, written = parameter
-    kind = "latin-1" if (charset or "").lower() == "iso-8859-1" else "utf-8"
-    return written.encode("latin-1", "replace").decode(kind, "replace")
 
 
 def _unescape(filename: str) -> str:

@@ -54,7 +54,7 @@ class Uploads:
             return call.refusal(error), False
         finished = read = False
         try:
-            from trio_moon.web.multipart import MultipartReader  # with the first upload: 0.5 MB
+            from trio_moon.web.multipart import MultipartReader  # with the first upload: 0.2 MB
 
             with closing(MultipartReader(call.head.headers["content-type"], incoming)) as reader:
                 await self._read_body(connection, reader, call, body, begun)
