@@ -544,3 +544,21 @@ async def test_roots_that_are_mounted_apart_are_other_disks(world: World, monkey
     monkeypatch.setattr(os, "rename", apart)
     await world.call("move", source="config/a.cfg", dest="gcodes/b.cfg")
     assert world.all_files() == {"gcodes/b.cfg"}
+
+
+async def test_a_folder_for_a_disk_that_only_a_link_leads_to_is_refused_in_words(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = os.rename
+
+    def apart(source: Any, target: Any, **options: Any) -> None:
+        if STAGING in str(source):
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        rename(source, target, **options)
+
+    world.write("gcodes/sub/a.gcode")
+    before = world.all_files()
+    monkeypatch.setattr(os, "rename", apart)
+    with pytest.raises(Conflict, match="another disk"):
+        await world.call("copy", source="gcodes/sub", dest="gcodes/stick")
+    assert world.all_files() == before

@@ -179,6 +179,7 @@ _TRANSLATIONS: dict[int, tuple[type[MoonError], str]] = {
     errno.EISDIR: (BadParams, "'{}' is a folder"),
     errno.ELOOP: (Forbidden, "'{}' is a link that may not be followed"),
     errno.EEXIST: (Conflict, "'{}' exists already"),
+    errno.EXDEV: (Conflict, "'{}' would be on another disk than its root: only files can be put there, no folders"),
     errno.ENOTEMPTY: (Conflict, "the folder '{}' is not empty"),
     errno.EACCES: (Forbidden, "no permission for '{}'"),
     errno.EPERM: (Forbidden, "no permission for '{}'"),
