@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import threading
 import zipfile
 from pathlib import Path
@@ -562,3 +563,20 @@ async def test_a_folder_for_a_disk_that_only_a_link_leads_to_is_refused_in_words
     with pytest.raises(Conflict, match="another disk"):
         await world.call("copy", source="gcodes/sub", dest="gcodes/stick")
     assert world.all_files() == before
+
+
+async def test_who_writes_into_a_folder_that_is_deleted_leaves_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove, late = shutil.rmtree, ["a picture"]
+
+    def removed(path: Path, **options: Any) -> None:
+        remove(path, **options)
+        if late:
+            path.mkdir()
+            (path / late.pop()).write_text("x")
+
+    monkeypatch.setattr(shutil, "rmtree", removed)
+    world.write("gcodes/sub/a.gcode")
+    await world.call("delete_directory", path="gcodes/sub", force=True)
+    assert os.listdir(world.gcodes) == []

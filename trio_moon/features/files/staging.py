@@ -13,13 +13,15 @@ import os
 import shutil
 import stat
 import threading
+import time
 from pathlib import Path
 
 from trio_moon.features.files.places import STAGING, Place
 from trio_moon.features.files.roots import OPEN_FOLDER, Roots, disk_errors
 from trio_moon.model.errors import BadParams, Forbidden
 
-ATTEMPTS = 100
+ATTEMPTS = 20
+BREATH = 0.02
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -60,7 +62,11 @@ class Staging:
     def leave(self, root: str, path: Path) -> None:
         """Remove whatever is still at `path`, and the folder after its last user; what can't be waits for `clean`."""
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
+            for _ in range(ATTEMPTS):
+                shutil.rmtree(path, ignore_errors=True)
+                if not path.exists():
+                    break
+                time.sleep(BREATH)  # somebody is still writing into it: the pictures of a file that was in there
         else:
             with contextlib.suppress(OSError):
                 path.unlink()
