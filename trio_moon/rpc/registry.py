@@ -18,7 +18,7 @@ class Registry:
 
     def __init__(self) -> None:
         self._by_path: dict[str, dict[str, Method]] = {}
-        self._by_prefix: dict[str, tuple[str, dict[str, Method]]] = {}
+        self._by_prefix: dict[str, tuple[str, dict[str, Method]]] = {}  # the longest first
         self._by_name: dict[str, Method] = {}
         self._fallback: Fallback | None = None
 
@@ -48,6 +48,7 @@ class Registry:
             argument, verbs = self._by_prefix.setdefault(prefix, (name, {}))
             if argument != name:
                 raise ValueError(f"{path} names its rest differently elsewhere")
+            self._by_prefix = dict(sorted(self._by_prefix.items(), key=lambda item: -len(item[0])))
         else:
             verbs = self._by_path.setdefault(path, {})
         if method.verb in verbs:
@@ -88,12 +89,9 @@ class Registry:
         return method, held
 
     def _route_prefix(self, path: str) -> tuple[dict[str, Method] | None, dict[str, object]]:
-        at = len(path)
-        while (at := path.rfind("/", 0, at)) >= 0:
-            found = self._by_prefix.get(path[: at + 1])
-            if found is not None and len(path) > at + 1:
-                name, verbs = found
-                return verbs, {name: path[at + 1 :]}
+        for prefix, (name, verbs) in self._by_prefix.items():
+            if path.startswith(prefix) and len(path) > len(prefix):
+                return verbs, {name: path[len(prefix) :]}
         return None, {}
 
     async def call(self, method: Method, arguments: Arguments, caller: Caller) -> object:

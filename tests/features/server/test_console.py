@@ -33,3 +33,14 @@ async def test_it_listens_again_after_a_flood(nursery: trio.Nursery) -> None:
     console.publish(ConsoleLine("after", 0.0, "command"))
     await wait_all_tasks_blocked()
     assert store.newest(1)[0]["message"] == "after"
+
+
+async def test_of_a_script_as_long_as_a_book_the_beginning_is_kept(nursery: trio.Nursery) -> None:
+    console: Topic[ConsoleLine] = Topic()
+    store = ConsoleStore(console, 3)
+    await nursery.start(store.run)
+    console.publish(ConsoleLine("G1\n" * 1_000_000, 0.0, "command"))
+    await wait_all_tasks_blocked()
+    [line] = store.newest(None)
+    assert str(line["message"]).startswith("G1\nG1\n")
+    assert len(str(line["message"])) < 10_000

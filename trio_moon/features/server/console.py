@@ -7,9 +7,13 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 import trio
+from msgspec.structs import replace
 
 from trio_moon.kit.topics import Topic
 from trio_moon.model.events import ConsoleLine
+
+LONGEST_LINE = 8192
+"""What is kept of a line: a script may be as long as a call."""
 
 
 class ConsoleStore:
@@ -21,7 +25,12 @@ class ConsoleStore:
 
     async def run(self, *, task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED) -> NoReturn:
         """Listen for ever. Lines that come faster than we read are lost, and only those."""
-        await self._console.follow(self._lines.append, task_status=task_status)
+        await self._console.follow(self._keep, task_status=task_status)
+
+    def _keep(self, line: ConsoleLine) -> None:
+        if len(line.message) > LONGEST_LINE:
+            line = replace(line, message=f"{line.message[:LONGEST_LINE]}…")
+        self._lines.append(line)
 
     def vitals(self) -> Mapping[str, object]:
         return {"lines": len(self._lines)}
