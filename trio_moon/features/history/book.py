@@ -98,8 +98,7 @@ class JobBook:
             " LIMIT ? OFFSET ?"
         )
         values = (since, since, before, before, limit or -1, start)
-        rows = await self._database.read(lambda c: c.execute(query, values).fetchall())
-        return [_job(row) for row in rows]
+        return await self._database.read(lambda c: [_job(row) for row in c.execute(query, values)])
 
     async def count(self, *, since: float | None = None, before: float | None = None) -> int:
         """How many jobs began in that time."""

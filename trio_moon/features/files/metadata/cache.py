@@ -66,8 +66,7 @@ class MetadataCache:
     async def states(self) -> dict[str, tuple[int, int]]:
         """Size and time of change of everything that is known, by path."""
         query = "SELECT path, size, modified_ns FROM file_metadata"
-        rows = await self._database.read(lambda c: c.execute(query).fetchall())
-        return {path: (size, modified_ns) for path, size, modified_ns in rows}
+        return await self._database.read(lambda c: {path: (size, changed) for path, size, changed in c.execute(query)})
 
     async def put(self, path: str, found: Metadata, modified_ns: int) -> Kept:
         """Keep what was found in a file; what is known of its prints stays."""
