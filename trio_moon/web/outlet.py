@@ -60,18 +60,10 @@ class Outlet:
         if self._backlog:
             self._box.put(news)
             self._eventtime = eventtime
-            return
-        frame = packet.framed(self._framing)
-        if self._corked is not None or self._closed:
-            self.write(frame)
-            return
-        try:  # as `_send_or_keep`: one call less for what is sent most
-            sent = self._send(frame)
-        except OSError as error:
-            self._note_unsent(frame, error)
+        elif self._corked is None and not self._closed:
+            self._send_or_keep(packet.framed(self._framing))
         else:
-            if sent != len(frame):
-                self._keep_rest(frame, sent)
+            self.write(packet.framed(self._framing))
 
     def close(self, reason: str) -> None:
         """End the session for a reason that the client is told."""
@@ -143,20 +135,14 @@ class Outlet:
         """The short way of most of what is sent: nothing waits, so it goes straight to the socket."""
         try:
             sent = self._send(data)
-        except OSError as error:
-            self._note_unsent(data, error)
-        else:
-            if sent != len(data):
-                self._keep_rest(data, sent)
-
-    def _note_unsent(self, data: bytes, error: OSError) -> None:
-        if isinstance(error, BlockingIOError):
-            self._keep_rest(data, 0)
-        else:
+        except BlockingIOError:
+            sent = 0
+        except OSError:
             self._closed = True
             self._connection.scope.cancel()
-
-    def _keep_rest(self, data: bytes, sent: int) -> None:
+            return
+        if sent == len(data):
+            return
         self._partly_sent = sent > 0
         self._keep(data[sent:])
         self._drained = trio.Event()
