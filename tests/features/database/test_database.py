@@ -155,7 +155,7 @@ async def test_a_backup_that_cannot_be_deleted_is_no_bug(
     def refuse(path: Path) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    with pytest.raises(NotFound):
+    with pytest.raises(BadParams):
         await ask(table, "server.database.delete_backup", filename="字" * 120)
     await ask(table, "server.database.post_backup", filename="kept.db")
     monkeypatch.setattr(Path, "unlink", refuse)
