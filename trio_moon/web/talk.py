@@ -127,7 +127,7 @@ class Talk:
         if self._ended:
             return
         if not self._caller.authorized and now - self._opened_at > self._stranger_may_stay:
-            self.end(1008, "nobody has logged in")
+            self.end(1008, "nobody is logged in")
             return
         if self._heard:  # since the last sweep
             self._heard_at, self._heard, self._pinged = now, False, False
