@@ -55,6 +55,18 @@ async def test_a_beat_comes_early_with_something_else_that_happens_but_not_twice
     assert moments == [0.8, 2.0, 3.0, 3.1, 3.8, 5.0, 6.0, 7.0, 8.0, 8.0]
 
 
+async def test_a_beat_comes_once_when_something_else_happens_at_the_moment_it_is_due(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    moments: list[float] = []
+    nursery.start_soon(periodic, 1.0, lambda: moments.append(trio.current_time()))
+    for moment in range(1, 30):  # which task Trio runs first is a matter of chance
+        await trio.sleep_until(moment)
+        beat_early()
+    await trio.sleep_until(29.5)
+    assert moments == list(range(1, 30))
+
+
 async def test_who_waits_for_a_beat_may_be_cancelled(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:

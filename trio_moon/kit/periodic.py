@@ -69,7 +69,8 @@ class _Beat:
         while self.parts or self.waiting:
             with trio.CancelScope(deadline=self._due) as self._timer:
                 await trio.sleep_forever()
-            self.come()
+            if self._due <= trio.current_time():  # else it came early while this task was about to run
+                self.come()
         _beats().pop(self.period, None)
 
     def come(self) -> None:
