@@ -28,7 +28,8 @@ def _version(distribution: str) -> str:
 # What the libraries import and an idle printer without TLS never needs: together a quarter of the memory.
 import_later("hashlib", at_hand=_handshakes())
 import_later("importlib.metadata", at_hand={"version": _version})
-import_later("ssl", "hmac", "idna", "json", "pickle", "tempfile", "bz2", "lzma")
+import_later("ssl", "hmac", "idna", "idna.core", "pickle", "tempfile", "bz2", "lzma")
+import_later("json", "json.decoder", "json.encoder", "json.scanner")
 
 from trio_moon.cli import main  # noqa: E402
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -22,7 +23,7 @@ value = 42
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(tmp_path)
-    for name in ("slow_module", "broken_module", "round_module"):
+    for name in ("slow_module", "broken_module", "round_module", "one", "two", "three", "star_module"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setattr(sys, "_loads_of_slow", 0, raising=False)
     (tmp_path / "slow_module.py").write_text(SLOW)
@@ -67,12 +68,54 @@ def test_threads_that_ask_at_the_same_time_load_it_once(folder: Path) -> None:
     assert loads() == 1
 
 
-def test_a_module_that_is_there_stays_and_one_that_is_nowhere_is_named() -> None:
+MEETING = "import sys\nsys._two_threads.wait()\n"
+
+
+def test_threads_that_import_what_needs_later_modules_do_not_wait_for_each_other(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One loads a later module that imports `two`; the other imports `two`, which uses another later module."""
+    monkeypatch.setattr(sys, "_two_threads", threading.Barrier(2, timeout=10), raising=False)
+    (folder / "one.py").write_text(MEETING + "import two\nvalue = two.value")
+    (folder / "two.py").write_text(MEETING + "import three\nvalue = three.value")
+    (folder / "three.py").write_text("value = 3")
+    import_later("one", "three")
+    first = importlib.import_module("one")
+    found: list[int] = []
+    works = (lambda: found.append(first.value), lambda: found.append(importlib.import_module("two").value))
+    threads = [threading.Thread(target=work, daemon=True) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert found == [3, 3]
+
+
+def test_a_module_that_is_there_stays_and_one_that_is_nowhere_is_missed_where_it_is_imported() -> None:
     before = sys.modules["threading"]
-    import_later("threading")
+    import_later("threading", "no_such_module")
     assert sys.modules["threading"] is before
     with pytest.raises(ModuleNotFoundError, match="no_such_module"):
-        import_later("no_such_module")
+        importlib.import_module("no_such_module")
+
+
+def test_all_of_a_module_may_be_imported(folder: Path) -> None:
+    (folder / "star_module.py").write_text("__all__ = ['star']\nstar = 1\nother = 2")
+    import_later("star_module")
+    found: dict[str, object] = {}
+    exec("from star_module import *", found)
+    assert "star" in found
+    assert "other" not in found
+
+
+@pytest.mark.parametrize(
+    ("package", "module", "name"), [("json", "json.decoder", "JSONDecodeError"), ("idna", "idna.core", "IDNAError")]
+)
+def test_a_part_of_a_package_may_be_imported_before_the_package_is_used(package: str, module: str, name: str) -> None:
+    program = (
+        f"import trio_moon.__main__\nfrom {module} import {name} as n\nimport {package}\nassert n is {package}.{name}"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 def test_a_module_that_fails_says_so_each_time(folder: Path) -> None:
