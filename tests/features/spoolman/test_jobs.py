@@ -247,7 +247,7 @@ async def test_a_print_that_began_while_we_were_away_gets_its_record(autojump_cl
     assert [line for line in room.said if "needs" in line]
 
 
-async def test_a_full_disk_costs_records_and_nothing_else(autojump_clock: MockClock) -> None:
+async def test_a_full_disk_delays_records_and_costs_nothing(autojump_clock: MockClock) -> None:
     room = Room()
     async with keeping(room):
         await room.prints.say("standby", "")
@@ -263,4 +263,4 @@ async def test_a_full_disk_costs_records_and_nothing_else(autojump_clock: MockCl
         assert room.ledger.state.job is None
         room.disk.full = False
         await room.prints.say("printing", "b.gcode", total=1.0)
-        assert (await room.records())[-1] == ("b.gcode", "in_progress")
+        assert await room.records() == [("a.gcode", "complete"), ("b.gcode", "in_progress")]

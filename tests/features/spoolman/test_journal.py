@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from trio_moon.features.spoolman.journal import SCHEMA, Journal
+from trio_moon.features.spoolman.journal import LOST, SCHEMA, Journal
 from trio_moon.features.spoolman.ledger import Ledger, Moment, Session
 from trio_moon.model.errors import NoSpace
 from trio_moon.store.database import Database
@@ -129,6 +129,7 @@ async def test_a_full_disk_is_told_and_loses_nothing() -> None:
     assert len(ledger.settled) == 1
     assert ledger.job_use == {(3, 1): 7.5}
     disk.full = False
+    assert journal.is_behind(ledger)
     await journal.commit(ledger)
     assert not journal.broken
     assert (ledger.dirty, ledger.settled, ledger.job_use) == (False, [], {})
@@ -156,7 +157,9 @@ async def test_a_job_knows_millimetres_grams_and_money(database: Database) -> No
     ledger.observe("extruder", 2000.0)
     ledger.observe("extruder1", 5.0)
     await journal.commit(ledger)
-    await journal.close_job(job, "complete", 200.0)
+    ledger.set_job(None, None)
+    journal.close_job(job, "complete", 200.0)
+    await journal.commit(ledger)
     record = await journal.job(job)
     assert record is not None
     assert record.as_wire() == {
@@ -172,3 +175,25 @@ async def test_a_job_knows_millimetres_grams_and_money(database: Database) -> No
     }
     assert [each.id for each in await journal.jobs(5)] == [job]
     assert await journal.job(99) is None
+
+
+async def test_a_job_whose_end_nobody_could_write_down_does_not_stay_open_beside_the_next(database: Database) -> None:
+    """We were killed between the beginning of its record and the state that names it."""
+    journal = Journal(database)
+    lost, present = await journal.open_job("a.gcode", 100.0), await journal.open_job("a.gcode", 101.0)
+    assert [(job.id, job.outcome) for job in await journal.jobs(5)] == [(present, "in_progress"), (lost, LOST)]
+
+
+async def test_the_end_of_a_job_is_written_with_what_it_took_or_not_at_all(database: Database) -> None:
+    journal, ledger = Journal(database), Ledger()
+    job = await journal.open_job("a.gcode", 100.0)
+    ledger.set_job(job, None)
+    await journal.commit(ledger)
+    ledger.set_job(None, None)
+    journal.close_job(job, "complete", 200.0)
+    assert journal.is_behind(ledger)
+    assert (await Journal(database).load()).job == job
+    assert [each.outcome for each in await journal.jobs(5)] == ["in_progress"]
+    await journal.commit(ledger)
+    assert (await Journal(database).load()).job is None
+    assert [each.outcome for each in await journal.jobs(5)] == ["complete"]

@@ -10,7 +10,7 @@ from typing import Protocol
 import trio
 
 from trio_moon.features.spoolman.checks import PrintCheck
-from trio_moon.features.spoolman.journal import Journal
+from trio_moon.features.spoolman.journal import LOST, Journal
 from trio_moon.features.spoolman.ledger import Ledger, Moment
 from trio_moon.features.spoolman.lookout import Lookout
 from trio_moon.kit.periodic import periodic
@@ -22,7 +22,6 @@ from trio_moon.printer.job_tracker import JobNews
 
 logger = logging.getLogger(__name__)
 
-LOST = "klippy_disconnect"
 LOOK_EVERY = 1.0
 """Seconds without an event after which the books are compared with what Klipper says."""
 
@@ -184,5 +183,5 @@ class JobKeeper:
         if job is None:
             return
         stock.ledger.set_job(None, await stock.meter.moment())
+        stock.journal.close_job(job, outcome, time.time())
         await stock.journal.commit(stock.ledger)
-        await stock.journal.close_job(job, outcome, time.time())

@@ -39,6 +39,8 @@ SCHEMA = Schema(
     ),
 )
 STATE = "ledger"
+LOST = "klippy_disconnect"
+"""The outcome of a job whose end nobody saw."""
 NO_SPOOL = 0
 """What stands in the column spool_id for filament of no spool."""
 REPORTS_KEPT = 1000
@@ -101,6 +103,8 @@ class Journal:
         self._prices = prices
         self._writing = trio.Lock()
         self._synced = True
+        self._closed: list[tuple[str, float, int]] = []
+        """Jobs that have ended, and how and when, since the last commit."""
         self.warnings: list[str] = []
         self.broken = ""
         """Why nothing can be written at present; "" when all is well."""
@@ -129,7 +133,10 @@ class Journal:
 
     def is_behind(self, ledger: Ledger) -> bool:
         """Whether anything isn't written down yet, or not for good."""
-        return ledger.dirty or bool(ledger.settled) or not self._synced
+        return self._has_news(ledger) or not self._synced
+
+    def _has_news(self, ledger: Ledger) -> bool:
+        return ledger.dirty or bool(ledger.settled or self._closed)
 
     async def commit(self, ledger: Ledger, *, durable: bool = True) -> None:
         """Write down everything that has changed. Raises NoSpace, and loses nothing, when the disk doesn't take it.
@@ -137,16 +144,18 @@ class Journal:
         With `durable` False a power cut may lose it, until the next durable commit; `kill -9` can't.
         """
         async with self._writing:
-            if not ledger.dirty and not ledger.settled and (self._synced or not durable):
+            if not self._has_news(ledger) and (self._synced or not durable):
                 return
             state, settled, use = ledger.state.copy(), ledger.settled, ledger.job_use
             prices = {spool_id: self._prices(spool_id) for _, spool_id in use if spool_id is not None}
+            closed, self._closed = self._closed, []
             ledger.settled, ledger.job_use, ledger.dirty = [], {}, False
             try:
-                await self._store.write(lambda c: _write(c, state, settled, use, prices), durable=durable)
+                await self._store.write(lambda c: _write(c, state, settled, use, prices, closed), durable=durable)
                 self._synced = durable
             except BaseException as error:
                 ledger.settled[:0] = settled
+                self._closed[:0] = closed
                 for key, used_mm in use.items():
                     ledger.job_use[key] = ledger.job_use.get(key, 0.0) + used_mm
                 ledger.dirty = True
@@ -171,26 +180,24 @@ class Journal:
     # --- jobs
 
     async def open_job(self, filename: str, started_at: float) -> int:
-        """A new job; returns its number."""
+        """A new job, the only one that is open; returns its number."""
         insert = "INSERT INTO spoolman_jobs (filename, started_at, outcome) VALUES (?, ?, 'in_progress')"
 
         def work(c: sqlite3.Connection) -> int:
+            # we may have been killed before one was named in the state
+            c.execute("UPDATE spoolman_jobs SET outcome = ?, ended_at = ? WHERE ended_at IS NULL", (LOST, started_at))
             job = c.execute(insert, (filename, started_at)).lastrowid
             c.execute("DELETE FROM spoolman_jobs WHERE id <= ?", ((job or 0) - JOBS_KEPT,))
             return job or 0
 
-        return await self._write(work)
-
-    async def close_job(self, job: int, outcome: str, ended_at: float) -> None:
-        """The job has ended like this."""
-        update = "UPDATE spoolman_jobs SET outcome = ?, ended_at = ? WHERE id = ?"
-        await self._write(lambda c: c.execute(update, (outcome, ended_at, job)).rowcount)
-
-    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
             return await self._store.write(work)
         except sqlite3.Error as error:
             raise NoSpace(f"the journal of jobs can't be written: {error}") from error
+
+    def close_job(self, job: int, outcome: str, ended_at: float) -> None:
+        """The job has ended like this: it is written with the next commit, as it ends in the ledger's state."""
+        self._closed.append((outcome, ended_at, job))
 
     async def jobs(self, limit: int) -> list[JobRecord]:
         """The latest jobs, the newest first."""
@@ -218,6 +225,7 @@ def _write(
     settled: list[Intent],
     use: dict[tuple[int, int | None], float],
     prices: dict[int, Price],
+    closed: list[tuple[str, float, int]],
 ) -> None:
     c.execute("REPLACE INTO spoolman_state VALUES (?, ?)", (STATE, encode(state)))
     for i in settled:
@@ -233,6 +241,7 @@ def _write(
             " grams_per_mm = coalesce(?4, grams_per_mm), cost_per_mm = coalesce(?5, cost_per_mm)",
             (job, spool_id or NO_SPOOL, used_mm, *prices.get(spool_id or NO_SPOOL, (None, None))),
         )
+    c.executemany("UPDATE spoolman_jobs SET outcome = ?, ended_at = ? WHERE id = ?", closed)
 
 
 def _job_record(c: sqlite3.Connection, row: tuple[int, str, float, float | None, str]) -> JobRecord:
