@@ -16,6 +16,9 @@ Wanted = dict[str, frozenset[str] | None]
 """Objects and their fields; None means every field."""
 
 MAX_OBJECTS = 2000
+MAX_FIELDS = 20_000
+LONGEST_NAME = 200
+"""A client's wish is kept as long as the client."""
 
 
 def parse_wanted(objects: object) -> Wanted:
@@ -32,7 +35,17 @@ def parse_wanted(objects: object) -> Wanted:
             wanted[name] = frozenset(fields)
         else:
             raise BadParams(f"argument 'objects': {name:.80} must be null or a list of field names")
+    _check_size(wanted)
     return wanted
+
+
+def _check_size(wanted: Wanted) -> None:
+    fields = [field for names in wanted.values() for field in names or ()]
+    if len(fields) > MAX_FIELDS:
+        raise BadParams(f"argument 'objects' names more than {MAX_FIELDS} fields")
+    longest = max((*wanted, *fields), key=len, default="")
+    if len(longest) > LONGEST_NAME:
+        raise BadParams(f"argument 'objects': {longest:.40}… is longer than {LONGEST_NAME} letters")
 
 
 def as_wire(wanted: Wanted) -> dict[str, list[str] | None]:
