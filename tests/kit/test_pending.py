@@ -33,3 +33,13 @@ async def test_a_failure_is_raised_to_everybody() -> None:
     for _ in range(2):
         with pytest.raises(ValueError, match="no"):
             await pending
+
+
+async def test_a_listener_that_fails_costs_no_other_the_value(caplog: pytest.LogCaptureFixture) -> None:
+    pending: Pending[int] = Pending()
+    told: list[int] = []
+    pending.then(lambda: told.append(1 // 0))
+    pending.then(lambda: told.append(pending.result()))
+    pending.settle(3)
+    assert told == [3]
+    assert "ZeroDivisionError" in caplog.text

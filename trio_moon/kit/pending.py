@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar
 
 import trio
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -40,10 +43,13 @@ class Pending(Generic[T]):
             self._event.set()
         listeners, self._listeners = self._listeners, []
         for listener in listeners:
-            listener()
+            try:
+                listener()
+            except Exception:  # many may listen, and whoever settles it has more to do
+                logger.exception("a listener failed")
 
     def then(self, listener: Callable[[], None]) -> None:
-        """Call `listener` when it is settled. It runs where the value comes in: it must neither wait nor raise."""
+        """Call `listener` when it is settled. It runs where the value comes in: it must not wait."""
         if self.settled:
             listener()
         else:
