@@ -63,9 +63,10 @@ class Pending(Generic[T]):
         return self._value  # type: ignore[return-value]
 
     def __await__(self) -> Generator[Any, Any, T]:
-        return self._wait().__await__()
+        return self.wait().__await__()
 
-    async def _wait(self) -> T:
+    async def wait(self) -> T:
+        """The same as to await it."""
         if self.settled:
             await trio.lowlevel.checkpoint()
         else:

@@ -2,7 +2,7 @@
 
 An idle processor pays most for waking up, and for every task that runs then: the caches are cold. So what has the same
 period is done on one beat, by whoever has woken the service shortly before it is due, and without waking a task of its
-own. With Klipper's four status updates a second that saves a third of what an idle service costs.
+own: the beat of an idle service makes 370 calls where a task for each piece of work made 770.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ class Call:
                 value = self._method.handler(self._method.bind(arguments), self.caller)
                 if isinstance(value, Pending):
                     if not value.settled:
-                        return partial(self._finish_pending, value)
+                        return partial(self._finish, value.wait)
                     value = value.result()
                 elif callable(value):
                     return partial(self._finish, value)
@@ -132,12 +132,6 @@ class Call:
     async def _finish(self, rest: Callable[[], Awaitable[object]]) -> Answer:
         try:
             return self.success(await rest())
-        except Exception as error:
-            return self.refusal(error)
-
-    async def _finish_pending(self, pending: Pending[object]) -> Answer:
-        try:
-            return self.success(await pending)
         except Exception as error:
             return self.refusal(error)
 
