@@ -149,6 +149,7 @@ def _proc_stats(ground: Ground) -> Room:
 
 def _database(ground: Ground) -> Room:
     folder = ground.paths.root / "backup" / "database"
+    ground.database.adopt_copies(folder)
     database = UserDatabase(ground.namespaces, ground.database, ground.paths.database / "trio_moon.db", folder)
     return Room("database", database_endpoints(database))
 

@@ -8,7 +8,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ import trio
 
 from trio_moon.kit.threads import Workers
 from trio_moon.model.errors import MoonError, NoSpace
+from trio_moon.store.private_files import create_private, tighten
 from trio_moon.store.schema import Schema, migrate
 from trio_moon.store.stand_in import obstacle, stand_in_for
 
@@ -49,6 +50,7 @@ class Database:
         """`path` None keeps everything in memory, for tests."""
         self._path = path
         self._schemas = schemas
+        self._copies: list[Path] = []
         self._workers = Workers("store")
         self._connection: sqlite3.Connection | None = None
         self._set_aside: list[str] = []
@@ -59,6 +61,10 @@ class Database:
     def adopt(self, schema: Schema) -> None:
         """Keep these tables too; said before the database is opened."""
         self._schemas += (schema,)
+
+    def adopt_copies(self, folder: Path) -> None:
+        """What is in this folder holds the same secrets; said before the database is opened."""
+        self._copies.append(folder)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Open (and migrate), serve until cancelled, close. StoreInUse while another program has it."""
@@ -134,6 +140,7 @@ class Database:
     def _open(self) -> sqlite3.Connection:
         if self._path is None:
             return self._open_file(":memory:")
+        self._keep_private(self._path)
         try:
             return self._open_file(str(self._path))
         except sqlite3.OperationalError as error:  # the file itself is not to blame
@@ -149,7 +156,17 @@ class Database:
             warning = f"The database {self._path} can't be used ({error}). It was set aside as {aside.name}."
             logger.error(warning)
             self._set_aside.append(warning)
+            self._keep_private(self._path)
             return self._open_file(str(self._path))
+
+    def _keep_private(self, path: Path) -> None:
+        """What SQLite puts beside the file has the file's mode."""
+        with suppress(OSError):  # SQLite will say what is wrong
+            create_private(path)
+            for place in {path, path.resolve()}:
+                tighten(place.parent.glob(f"{place.name}*"))
+            for folder in self._copies:
+                tighten(folder.iterdir())
 
     def _open_unwritable(self, path: Path, error: sqlite3.OperationalError) -> sqlite3.Connection:
         try:

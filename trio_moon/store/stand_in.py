@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import quote
+
+from trio_moon.store.private_files import create_private
 
 HOW = ("mode=ro", "immutable=1")
 """Ways to read a file beside which nothing can be written; the second one doesn't see what a killed program left."""
@@ -36,7 +37,7 @@ def in_memory() -> sqlite3.Connection:
 def obstacle(path: Path) -> str:
     """What the system says against writing a file; "" if nothing."""
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644))
+        create_private(path)
     except OSError as error:
         return f"{error.strerror}: {path}"
     return ""

@@ -56,6 +56,15 @@ def test_faults_are_noted_and_never_widen_access() -> None:
     assert len(problems) == 6
 
 
+def test_a_problem_names_its_place_once() -> None:
+    problems: list[Problem] = []
+    settings_of("[authorization]\nforce_logins: perhaps\n", problems)
+    (problem,) = problems
+    assert (problem.line, problem.option) == (2, "force_logins")
+    assert problem.as_line().count("[authorization]") == 1
+    assert problem.as_line().count("line") == 1
+
+
 def test_forwarded_addresses_are_believed_only_from_a_proxy() -> None:
     proxies = Proxies(settings_of("").trusted_proxies)
     forged = {"x-forwarded-for": "192.168.1.2"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,7 @@ async def test_the_file_is_compacted_and_copied(table: Iterable[Endpoint], tmp_p
     sizes = await ask(table, "server.database.compact")
     assert set(sizes) == {"previous_size", "new_size"}
     made = await ask(table, "server.database.post_backup", filename="before-update.db")
-    assert Path(made["backup_path"]).is_file()
+    assert stat.S_IMODE(Path(made["backup_path"]).stat().st_mode) == 0o600
     assert (await ask(table, "server.database.list"))["backups"] == ["before-update.db"]
     with pytest.raises(BadParams, match="exists"):
         await ask(table, "server.database.post_backup", filename="before-update.db")

@@ -7,10 +7,9 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from trio_moon.config import Problem, Section
+from trio_moon.config import ConfigProblem, Problem, Section
 from trio_moon.features.access.networks import LOOPBACK, PRIVATE, Network, looks_like_host_name, parse_network
 from trio_moon.features.access.sites import SitePattern, parse_site_pattern
-from trio_moon.model.errors import ConfigError
 
 T = TypeVar("T")
 
@@ -60,10 +59,12 @@ class _Reading:
         self._note = note
 
     def safely(self, getter: Callable[[], T], otherwise: T) -> T:
+        broken = self._section.broken
         try:
             return getter()
-        except ConfigError as error:
-            self._note(self._section.problem("", str(error)))
+        except ConfigProblem as error:
+            self._section.broken = broken  # its other options are asked for all the same
+            self._note(error.problem)
             return otherwise
 
     def listed(self, option: str, default: tuple[T, ...], parse: Callable[[str], T]) -> tuple[T, ...]:

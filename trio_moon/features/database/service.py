@@ -16,6 +16,7 @@ from trio_moon.features.database.dotted import MISSING, look_up, parse_key, remo
 from trio_moon.model.errors import BadParams, Forbidden, NoSpace, NotFound
 from trio_moon.store.database import Database
 from trio_moon.store.namespaces import ABSENT, Namespaces
+from trio_moon.store.private_files import create_private
 
 T = TypeVar("T")
 
@@ -115,6 +116,7 @@ class UserDatabase:
             self._backups.mkdir(parents=True, exist_ok=True)
             if path.exists():
                 raise BadParams(f"Backup {name} exists already")
+            create_private(path, anew=True)
             try:
                 connection.execute("VACUUM INTO ?", (str(path),))
             except BaseException:
