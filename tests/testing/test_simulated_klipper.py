@@ -306,6 +306,22 @@ async def test_an_emergency_stop_in_a_print_pauses_it_and_forgets_the_look_ahead
     assert 0 < klipper.extruded_mm["extruder"] < klipper.positions["extruder"]
 
 
+async def test_a_stopped_klipper_shows_and_tells_a_move_that_it_had_planned_to_its_end(
+    klipper: SimulatedKlipper, nursery: trio.Nursery, autojump_clock: trio.abc.Clock
+) -> None:
+    """As measured on Kalico: its estimate of the printer's clock goes on, and so does what is computed from it."""
+    client = await connect(klipper)
+    await client.result("motion_report/dump_trapq", {"name": "extruder", "response_template": {"q": 1}})
+    nursery.start_soon(klipper.run_gcode, "M83\nG1 E40 F240")
+    assert await client.collect(1) != []
+    assert klipper.extruded_mm["extruder"] == pytest.approx(40)
+    for seconds, live_mm in ((3, 15), (4, 31), (4, 40), (4, 40)):
+        klipper.shut_down()
+        await trio.sleep(seconds)
+        assert klipper.status("motion_report")["live_position"][3] == pytest.approx(live_mm, abs=1)
+    assert klipper.extruded_mm["extruder"] == pytest.approx(40)
+
+
 async def test_restart_closes_connections_and_begins_at_zero(
     klipper: SimulatedKlipper, autojump_clock: trio.abc.Clock
 ) -> None:

@@ -1,13 +1,15 @@
 """Motion: moves as trapezoids, and the history that `dump_trapq` tells.
 
 Like the real host, the commanded position runs up to two seconds ahead of the printer; the last moves wait in
-the look-ahead before they become history; a shutdown forgets what waits there.
+the look-ahead before they become history, each as a whole; a shutdown forgets what waits there. What is history
+is told, shown and counted to its end, also what of it the hardware of a stopped printer wouldn't do any more.
 """
 
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 import trio
@@ -19,7 +21,7 @@ from trio_moon.testing.klipper_truth import FilamentTruth
 BUFFER_AHEAD = 2.0  # how far commands may run ahead of the printer
 START_DELAY = 0.25  # the first move after a stop begins this much later
 LOOK_AHEAD = 0.25  # a move becomes certain when this much has been planned behind it ...
-BACKGROUND_FLUSH = 0.4  # ... or when the printer comes this near to its end
+BACKGROUND_FLUSH = 0.4  # ... or when the printer comes this near to its beginning
 HISTORY_KEPT = 30.0
 
 Vector = tuple[float, float, float]
@@ -75,30 +77,33 @@ class MotionQueue:
     def __init__(self, clock: PrintClock, on_certain: Callable[[Segment], None] = lambda segment: None) -> None:
         self._clock = clock
         self._on_certain = on_certain
-        self._planned: deque[Segment] = deque()
+        self._planned: deque[list[Segment]] = deque()  # a list for each move
         self._history: deque[tuple[float, Segment]] = deque()  # with the clock's time when it became certain
         self._told = 0  # how many of the history's newest a subscriber has not seen yet
 
     def plan(self, segments: Iterator[Segment]) -> None:
-        """Append pieces of moves."""
-        self._planned.extend(segments)
+        """Append a move in its pieces."""
+        self._planned.append(list(segments))
 
     def settle(self, print_time: float) -> None:
         """Let planned moves become certain as time and further moves allow; forget the oldest."""
-        certain = max(print_time - LOOK_AHEAD, self._clock.now() + BACKGROUND_FLUSH)
+        soon = self._clock.now() + BACKGROUND_FLUSH
         now = trio.current_time()
-        while self._planned and self._planned[0].time + self._planned[0].duration <= certain:
-            segment = self._planned.popleft()
-            self._history.append((now, segment))
-            self._told += 1
-            self._on_certain(segment)
+        while self._planned:
+            first, last = self._planned[0][0], self._planned[0][-1]
+            if first.time > soon and last.time + last.duration > print_time - LOOK_AHEAD:
+                break
+            for segment in self._planned.popleft():
+                self._history.append((now, segment))
+                self._told += 1
+                self._on_certain(segment)
         while len(self._history) > 1 and self._history[0][0] < now - HISTORY_KEPT:
             self._history.popleft()
         self._told = min(self._told, len(self._history))
 
     def mark(self, time: float, position: Vector) -> None:
         """Note that the position was set without a move (homing does)."""
-        self._planned.append(Segment(time, 0.0, 0.0, 0.0, position, (0.0, 0.0, 0.0)))
+        self._planned.append([Segment(time, 0.0, 0.0, 0.0, position, (0.0, 0.0, 0.0))])
 
     def take_news(self) -> list[Segment]:
         """What no batch has told yet: at the first subscription the whole history, later what came since."""
@@ -112,11 +117,11 @@ class MotionQueue:
 
     def at(self, print_time: float) -> tuple[Vector, float] | None:
         """Position and velocity at a moment, or None before the first move."""
-        for segments in (reversed(self._planned), (entry[1] for entry in reversed(self._history))):
-            for segment in segments:
-                if segment.time <= print_time:
-                    elapsed = min(segment.duration, print_time - segment.time)
-                    return segment.at(elapsed), segment.start_velocity + segment.acceleration * elapsed
+        planned = (segment for move in reversed(self._planned) for segment in reversed(move))
+        for segment in chain(planned, (segment for _, segment in reversed(self._history))):
+            if segment.time <= print_time:
+                elapsed = min(segment.duration, print_time - segment.time)
+                return segment.at(elapsed), segment.start_velocity + segment.acceleration * elapsed
         return None
 
 

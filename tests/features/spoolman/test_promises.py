@@ -59,6 +59,20 @@ def test_a_stopped_printer_breaks_its_promises_after_a_second_look(promises: Pro
         assert promises.lacking(ledger) == left
 
 
+def test_what_a_stopped_printer_had_planned_is_looked_at_to_its_end(promises: Promises, ledger: Ledger) -> None:
+    for clock, left in ((9.0, [FIRST, SECOND]), (10.5, [FIRST, SECOND]), (11.1, [FIRST, SECOND]), (12.0, [])):
+        assert done_of(promises, 200.0, clock, stopped=True) == []
+        assert promises.lacking(ledger) == left
+
+
+def test_a_stopped_printer_that_plans_for_no_sensible_time_gets_two_looks(ledger: Ledger) -> None:
+    promises, commanded = Promises(), Moment(math.nan, "extruder", 5.0)
+    promises.note(commanded, 100.0)
+    for left in ([commanded], []):
+        assert done_of(promises, 200.0, 99.0, stopped=True) == []
+        assert promises.lacking(ledger) == left
+
+
 def test_a_printer_that_goes_on_after_a_stop_keeps_its_promises(promises: Promises, ledger: Ledger) -> None:
     for stopped in (True, False, True):
         assert done_of(promises, 200.0, 1.0, stopped=stopped) == []

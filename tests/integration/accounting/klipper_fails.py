@@ -209,6 +209,17 @@ async def emergency_stop_just_after_a_kill(house: House) -> None:
     await house.settle()
 
 
+@scenario(telling=True, speed=0.25)
+async def emergency_stop_in_a_retraction_that_was_told_to_nobody(house: House) -> None:
+    """Klipper shows what it had planned to its end; the way there leads below what we know for seconds."""
+    await house.begin()
+    async with house.klipper.away():
+        house.nursery.start_soon(house.klipper.run_gcode, "M83\nG1 E-3 F180\nG1 E10 F900\nG1 E1 F180")
+        await trio.sleep(1.2)
+        house.klipper.shut_down()
+    await house.settle()
+
+
 @scenario(telling=True, speed=1.0)
 async def emergency_stop_while_we_are_down(house: House) -> None:
     """We find Klipper in shutdown: its commanded position tells of moves that never happened."""

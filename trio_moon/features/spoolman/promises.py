@@ -26,7 +26,8 @@ class Promises:
     def __init__(self) -> None:
         self._commanded: dict[str, tuple[Moment, float]] = {}
         self._seen: dict[str, tuple[Moment, float]] = {}
-        self._stopped = False
+        self._all_come = False
+        """Whether the printer was stopped, and what it had planned then was over, at the last look."""
 
     def note(self, moment: Moment, now: float) -> None:
         """This was commanded."""
@@ -42,7 +43,7 @@ class Promises:
         """Klipper began anew."""
         self._commanded.clear()
         self._seen.clear()
-        self._stopped = False
+        self._all_come = False
 
     def upto(self, moment: Moment) -> dict[str, float]:
         """How far the extruders were commanded by this moment; a retraction since then takes nothing back."""
@@ -57,9 +58,12 @@ class Promises:
     def kept(self, now: float, *, clock: float | None, stopped: bool) -> list[Done]:
         """What is done when the printer's clock shows this (None: it has none, and tells by standing still).
 
-        One that was stopped gets a second look at what it tells; what isn't done by then never will be.
+        One that was stopped goes on to show as done what it had planned, perhaps for many seconds. When the time of
+        all that has come, it gets one more look; what isn't done by then never will be.
         """
-        at_last, self._stopped = stopped and self._stopped, stopped
+        planned = (moment.print_time for moment, _ in self._commanded.values())
+        all_come = stopped and not any(clock is not None and clock < print_time for print_time in planned)
+        at_last, self._all_come = all_come and self._all_come, all_come
         if at_last:
             self._commanded.clear()
         return self._done(now, clock, stopped, TOLD_WITHIN, TOLD_WITHIN)
