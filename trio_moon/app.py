@@ -89,6 +89,7 @@ class App:
             alerts=Topic(),
             stop=self.stop,
             klippy_socket=klippy_socket,
+            route_prefix=front.route_prefix,
             rooms=self.rooms,
         )
         self.registry.add(printer_endpoints(self.printer))

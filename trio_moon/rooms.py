@@ -22,7 +22,14 @@ from trio_moon.features.history import SCHEMA as HISTORY_SCHEMA
 from trio_moon.features.history import Auxiliary, History, JobBook
 from trio_moon.features.history import endpoints as history_endpoints
 from trio_moon.features.machine import Machine, MachineSettings, ProcStats, machine_endpoints, proc_stats_endpoints
-from trio_moon.features.server import ConsoleStore, DataStoreSettings, Server, Surroundings, TemperatureStore
+from trio_moon.features.server import (
+    ApiDocument,
+    ConsoleStore,
+    DataStoreSettings,
+    Server,
+    Surroundings,
+    TemperatureStore,
+)
 from trio_moon.features.server import endpoints as server_endpoints
 from trio_moon.features.webcams import Webcams
 from trio_moon.features.webcams import endpoints as webcams_endpoints
@@ -84,6 +91,8 @@ class Ground(Struct, frozen=True):
     """What the user should hear of spools and of Spoolman."""
     stop: StopSign
     klippy_socket: Path
+    route_prefix: str
+    """What stands before every path of the API."""
     rooms: list[Room]
     """Every room of the house, once all of them are furnished."""
 
@@ -129,7 +138,9 @@ def _server(ground: Ground) -> Room:
     temperatures = TemperatureStore(ground.printer, settings.temperature_store_size)
     console = ConsoleStore(ground.printer.console, settings.gcode_store_size)
     services: dict[str, Service] = {"temperatures": temperatures, "console": console}
-    return Room("data_store", server_endpoints(server, temperatures, console), services)
+    document = ApiDocument(ground.registry, ground.route_prefix)
+    table = (*server_endpoints(server, temperatures, console), *document.endpoints())
+    return Room("data_store", table, services)
 
 
 def _machine(ground: Ground) -> Room:

@@ -43,6 +43,8 @@ ONLY_WHEN_NEEDED = {
     "trio_moon.features.files.metadata.slicers": "a file that wasn't read yet",
     "trio_moon.web.quart_app": "HTTP/2",
     "trio_moon.testing": "the demo",
+    "trio_moon.rpc.openapi": "the API's document, 1.2 MB with what writes it",
+    "trio_moon.features.server.summaries": "the same",
 }
 """By the root of the module's name: what it is needed for, and what it costs."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 
@@ -19,20 +20,23 @@ from trio_moon.web.pages import Pages
 
 FILES = sorted(PAGE.iterdir())
 SCRIPTS = [path for path in FILES if path.suffix == ".js"]
+PAGES = {"index.html": "/", "api.html": "/trio_moon/api.html"}
+LIVE = [path for path in SCRIPTS if path.name != "api.js"]
+ANSWERED_BY_THE_API = "/server/openapi.json"
 
 OPTIONAL = ("server.spoolman.", "server.notifiers.", "server.files.metadata")
 """Methods that the page can do without."""
 
 
 class Tags(HTMLParser):
-    """Every tag of the page with its attributes, and the text inside scripts and styles."""
+    """Every tag of a page with its attributes, and the text inside scripts and styles."""
 
-    def __init__(self) -> None:
+    def __init__(self, page: str = "index.html") -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str]]] = []
         self.inline = ""
         self._inside = ""
-        self.feed((PAGE / "index.html").read_text())
+        self.feed((PAGE / page).read_text())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, {name: value or "" for name, value in attrs}))
@@ -48,21 +52,23 @@ def found(path: str) -> bool:
     return Pages(PAGE).find(head) is not None
 
 
-def test_everything_the_page_refers_to_is_there() -> None:
-    links = [attributes.get("src") or attributes.get("href") for _, attributes in Tags().tags]
-    referred = [link for link in links if link]
+@pytest.mark.parametrize("page", PAGES)
+def test_everything_a_page_refers_to_is_there(page: str) -> None:
+    links = [attributes.get("src") or attributes.get("href") for _, attributes in Tags(page).tags]
+    referred = [urljoin(PAGES[page], link) for link in links if link]
     assert len(referred) >= 4
     for link in referred:
-        assert found(f"/{link}"), link
+        assert link == ANSWERED_BY_THE_API or found(link), link
     for script in SCRIPTS:
         for name in re.findall(r'from "\./([\w.]+)"', script.read_text()):
             assert found(f"/trio_moon/{name}"), name
 
 
-def test_no_script_or_style_is_inline() -> None:
-    page = Tags()
-    assert page.inline == ""
-    for tag, attributes in page.tags:
+@pytest.mark.parametrize("page", PAGES)
+def test_no_script_or_style_is_inline(page: str) -> None:
+    tags = Tags(page)
+    assert tags.inline == ""
+    for tag, attributes in tags.tags:
         assert not [name for name in attributes if name == "style" or name.startswith("on")], tag
 
 
@@ -85,10 +91,11 @@ def test_the_policy_forbids_what_the_page_does_not_need() -> None:
     assert "*" not in policy
 
 
-def test_elements_that_scripts_look_for_are_on_the_page() -> None:
-    ids = {attributes["id"] for _, attributes in Tags().tags if "id" in attributes}
-    wanted = {name for script in SCRIPTS for name in re.findall(r'byId\("([\w-]+)"\)', script.read_text())}
-    assert len(wanted) > 20
+@pytest.mark.parametrize(("page", "scripts", "least"), [("index.html", LIVE, 20), ("api.html", [PAGE / "api.js"], 5)])
+def test_elements_that_scripts_look_for_are_on_the_page(page: str, scripts: list[Path], least: int) -> None:
+    ids = {attributes["id"] for _, attributes in Tags(page).tags if "id" in attributes}
+    wanted = {name for script in scripts for name in re.findall(r'byId\("([\w-]+)"\)', script.read_text())}
+    assert len(wanted) > least
     assert wanted <= ids
 
 
@@ -98,8 +105,9 @@ def test_a_name_that_no_file_can_have_is_none_of_the_page() -> None:
         assert pages.find(RequestHead("GET", f"/trio_moon/{name}", "", {}, None, Transport.HTTP)) is None
 
 
-def test_buttons_and_inputs_have_names_for_everybody() -> None:
-    for tag, attributes in Tags().tags:
+@pytest.mark.parametrize("page", PAGES)
+def test_buttons_and_inputs_have_names_for_everybody(page: str) -> None:
+    for tag, attributes in Tags(page).tags:
         if tag == "input":
             assert attributes.get("aria-label") or attributes.get("id", "").startswith("login-"), attributes
         if tag == "img":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import ClassVar
 
 import msgspec
 
@@ -38,10 +39,17 @@ class PrintStart(msgspec.Struct, frozen=True):
     filename: str
 
 
+class ObjectsSent(msgspec.Struct, frozen=True):
+    """`objects`: `{name: null | [fields]}`; in a query string also `toolhead&extruder=target,temperature`."""
+
+    objects: dict[str, list[str] | None] = {}
+
+
 class Objects(msgspec.Struct, frozen=True):
-    """`objects`: `{name: null | [fields]}`; in a query string `toolhead&extruder=target,temperature`."""
+    """The printer objects that are asked for, each with its fields or None for all."""
 
     wanted: Wanted
+    sent: ClassVar = ObjectsSent
 
     @classmethod
     def from_arguments(cls, arguments: Arguments) -> Objects:

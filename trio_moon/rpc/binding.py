@@ -35,7 +35,8 @@ def binder(kind: type[P]) -> Callable[[Arguments], P]:
     """The function that makes a `kind` of arguments.
 
     Fields are converted by their types (`"1"` becomes 1, `"true"` True; limits by `Annotated[int, Meta(ge=1)]`).
-    A `from_arguments` of the class takes precedence. Raises BadParams naming the argument.
+    A `from_arguments` of the class takes precedence; `sent` then is the class of what is sent, for the API's
+    document, where it differs from what it becomes. Raises BadParams naming the argument.
     """
     own = getattr(kind, "from_arguments", None)
     if own is not None:

@@ -44,6 +44,8 @@ class Endpoint(Struct, frozen=True):
     """Whether a caller who isn't authorised may call."""
     upload: Receive | None = None
     """For POST: a multipart body is streamed here instead of becoming arguments."""
+    form: type[Any] | None = None
+    """The fields that an upload may have beside its file, for the API's document."""
 
 
 class Method(Struct, frozen=True):

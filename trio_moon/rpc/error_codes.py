@@ -38,6 +38,15 @@ def http_status(error: errors.MoonError) -> int:
     return 500
 
 
+def meanings() -> dict[int, str]:
+    """What each HTTP status of an error says."""
+    said: dict[int, list[str]] = {}
+    for kind, status in (*_HTTP, (errors.MoonError, INTERNAL_ERROR)):
+        text = INTERNAL_MESSAGE if status == INTERNAL_ERROR else (kind.__doc__ or "").partition(". ")[0]
+        said.setdefault(status, []).append(text.rstrip("."))
+    return {status: "; ".join(texts) for status, texts in sorted(said.items())}
+
+
 def rpc_code(error: errors.MoonError) -> int:
     """The JSON-RPC code: Moonraker's habit is the HTTP status, but -32601 for 404 and -32602 for 401."""
     status = http_status(error)

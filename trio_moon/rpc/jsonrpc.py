@@ -22,6 +22,9 @@ from trio_moon.rpc.replies import Reply
 
 logger = logging.getLogger(__name__)
 
+JSONRPC_PATH = "/server/jsonrpc"
+"""Where calls are posted."""
+
 MAX_BATCH = 512
 MAX_BATCH_ANSWER = 1 << 20
 """Once the answers to a batch are longer than this, its other calls aren't made."""

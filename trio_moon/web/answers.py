@@ -15,7 +15,7 @@ from trio_moon.rpc.arguments import parse_body, parse_query
 from trio_moon.rpc.caller import Caller, Transport
 from trio_moon.rpc.endpoint import Method, upload_only
 from trio_moon.rpc.error_codes import INTERNAL_ERROR, INTERNAL_MESSAGE, http_status
-from trio_moon.rpc.jsonrpc import JsonRpc
+from trio_moon.rpc.jsonrpc import JSONRPC_PATH, JsonRpc
 from trio_moon.rpc.registry import Registry, permit
 from trio_moon.rpc.replies import Download, Incoming, Reply
 from trio_moon.rpc.request_head import Doorkeeper, RequestHead
@@ -26,7 +26,6 @@ from trio_moon.web.settings import Limits
 logger = logging.getLogger(__name__)
 
 JSON_TYPE = "application/json; charset=utf-8"
-JSONRPC_PATH = "/server/jsonrpc"
 WEBSOCKET_PATH = "/websocket"
 BRIDGE_PATH = "/klippysocket"
 

@@ -15,8 +15,9 @@ from quart_trio import QuartTrio
 
 from trio_moon.model.errors import MoonError, TooLarge
 from trio_moon.rpc.caller import Transport
+from trio_moon.rpc.jsonrpc import JSONRPC_PATH
 from trio_moon.rpc.request_head import Doorkeeper, RequestHead
-from trio_moon.web.answers import JSONRPC_PATH, WEBSOCKET_PATH, Answer, Answers, Call, answer_of, error_answer
+from trio_moon.web.answers import WEBSOCKET_PATH, Answer, Answers, Call, answer_of, error_answer
 from trio_moon.web.multipart import MultipartReader
 from trio_moon.web.queued_outbox import QueuedOutbox
 from trio_moon.web.request_parser import BadRequest, add_header, split_target

@@ -9,8 +9,9 @@ import httptools
 from msgspec import Struct
 
 from trio_moon.rpc.caller import Transport
+from trio_moon.rpc.jsonrpc import JSONRPC_PATH
 from trio_moon.rpc.request_head import RequestHead
-from trio_moon.web.answers import BRIDGE_PATH, JSONRPC_PATH, WEBSOCKET_PATH
+from trio_moon.web.answers import BRIDGE_PATH, WEBSOCKET_PATH
 
 
 class BadRequest(Exception):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import msgspec
 
 from trio_moon.features.database.service import UserDatabase
@@ -20,21 +22,24 @@ class NamedItem(msgspec.Struct, frozen=True):
     key: str | list[str]
 
 
+class NewItemSent(NamedItem, frozen=True):
+    """`value` is whatever JSON can say."""
+
+    value: object
+
+
 class NewItem(msgspec.Struct, frozen=True):
     """`value` is whatever JSON can say, as it came."""
 
     item: NamedItem
     value: object
+    sent: ClassVar = NewItemSent
 
     @classmethod
     def from_arguments(cls, arguments: Arguments) -> NewItem:
         needed = ("namespace", "key", "value")
-        given = convert({name: arguments[name] for name in needed if name in arguments}, _NewItem)
+        given = convert({name: arguments[name] for name in needed if name in arguments}, NewItemSent)
         return cls(NamedItem(given.namespace, given.key), arguments["value"])
-
-
-class _NewItem(NamedItem, frozen=True):
-    value: object
 
 
 class NewBackup(msgspec.Struct, frozen=True):

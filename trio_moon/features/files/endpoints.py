@@ -9,6 +9,7 @@ from trio_moon.features.files.parameters import (
     GcodeFile,
     SomePath,
     Transfer,
+    UploadForm,
     WholeRoot,
 )
 from trio_moon.features.files.service import FileCalls
@@ -37,10 +38,17 @@ def file_endpoints(calls: FileCalls, desk: UploadDesk) -> tuple[Endpoint, ...]:
         Endpoint("/server/files/move", Transfer, POST=calls.move),
         Endpoint("/server/files/copy", Transfer, POST=calls.copy),
         Endpoint("/server/files/zip", Archive, POST=calls.zip),
-        Endpoint("/server/files/klippy.log", NoParams, GET=calls.klippy_log, transports=Transport.HTTP),
-        Endpoint("/server/files/moonraker.log", NoParams, GET=calls.own_log, transports=Transport.HTTP),
-        Endpoint("/server/files/upload", NoParams, upload=desk.receive, transports=Transport.HTTP, wrapped=False),
-        Endpoint("/server/files/{path...}", SomePath, GET=calls.download, transports=Transport.HTTP),
+        Endpoint("/server/files/klippy.log", NoParams, GET=calls.klippy_log, transports=Transport.HTTP, wrapped=False),
+        Endpoint("/server/files/moonraker.log", NoParams, GET=calls.own_log, transports=Transport.HTTP, wrapped=False),
+        Endpoint(
+            "/server/files/upload",
+            NoParams,
+            upload=desk.receive,
+            form=UploadForm,
+            transports=Transport.HTTP,
+            wrapped=False,
+        ),
+        Endpoint("/server/files/{path...}", SomePath, GET=calls.download, transports=Transport.HTTP, wrapped=False),
         Endpoint(
             "/server/files/{path...}",
             SomePath,

@@ -59,3 +59,12 @@ class GcodeFile(msgspec.Struct, frozen=True):
     """`filename`: a G-code file, relative to the root `gcodes`."""
 
     filename: str
+
+
+class UploadForm(msgspec.Struct, frozen=True):
+    """`root` and `path`: the folder for the file; `checksum`: its SHA-256 in hexadecimal; `print`: and print it."""
+
+    root: str = "gcodes"
+    path: str = ""
+    checksum: str | None = None
+    print: bool = False

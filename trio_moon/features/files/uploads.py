@@ -16,6 +16,7 @@ from trio_moon.features.files.index import Change
 from trio_moon.features.files.library import Library
 from trio_moon.features.files.listing import is_gcode
 from trio_moon.features.files.metadata.pictures import Picture, keep_pictures, whole_picture
+from trio_moon.features.files.parameters import UploadForm
 from trio_moon.features.files.places import Place, parse_parts
 from trio_moon.features.files.roots import disk_errors
 from trio_moon.features.files.staging import NEW_FILE
@@ -27,7 +28,7 @@ from trio_moon.rpc.replies import Reply
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-FIELDS = ("root", "path", "checksum", "print", "select")
+FIELDS = UploadForm.__struct_fields__
 TRUE_WORDS = ("true", "1", "yes", "on")
 LONGEST_FIELD = 8192
 

@@ -21,6 +21,7 @@ from trio_moon.features.octoprint.parameters import (
     NewFolder,
     Report,
     Rest,
+    UploadForm,
 )
 from trio_moon.features.octoprint.service import OctoPrint
 from trio_moon.rpc.binding import NoParams
@@ -65,7 +66,7 @@ def _files(files: LocalFiles) -> tuple[Endpoint, ...]:
     return (
         _bare("/api/files", FileRequest, GET=files.list_all),
         _bare("/api/files/local", FileRequest, GET=files.list_all),
-        _bare("/api/files/local", NewFolder, POST=files.make_folder, upload=files.receive),
+        _bare("/api/files/local", NewFolder, POST=files.make_folder, upload=files.receive, form=UploadForm),
         _bare("/api/files/local/{path...}", FileRequest, GET=files.show, DELETE=files.delete),
         _bare("/api/files/local/{path...}", FileCommand, POST=files.command),
         _bare("/api/files/moonraker/{path...}", FileCommand, POST=files.moonraker_command),

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import msgspec
 
 from trio_moon.model.errors import BadParams
 from trio_moon.rpc.binding import Arguments
 
 
-class Commands(msgspec.Struct, frozen=True):
+class CommandsSent(msgspec.Struct, frozen=True):
     """`command` or `commands`: lines of G-code."""
 
+    command: str | list[str] = ""
+    commands: str | list[str] = ""
+
+
+class Commands(msgspec.Struct, frozen=True):
+    """The lines of G-code, one by one."""
+
     lines: tuple[str, ...]
+    sent: ClassVar = CommandsSent
 
     @classmethod
     def from_arguments(cls, arguments: Arguments) -> Commands:
@@ -87,6 +97,15 @@ class NewFolder(msgspec.Struct, frozen=True):
 
     foldername: str
     path: str = ""
+
+
+class UploadForm(msgspec.Struct, frozen=True):
+    """`path`: the folder; `select` and `print` as words. Without a file, `foldername` makes a folder."""
+
+    path: str = ""
+    select: bool = False
+    print: bool = False
+    foldername: str | None = None
 
 
 class Rest(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from http import HTTPStatus
+from typing import ClassVar, Literal, get_args
 from urllib.parse import unquote
 
 import msgspec
@@ -14,15 +15,27 @@ from trio_moon.kit.json_codec import NotJson, encode
 from trio_moon.model.errors import BadParams, SpoolmanAway, SpoolmanRefused
 from trio_moon.rpc.binding import Arguments
 
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+HttpMethod = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+METHODS = get_args(HttpMethod)
 SAFE_PATH = re.compile(r"/v\d+/[A-Za-z0-9_.~!$&'()*+,;=:@%/-]*\Z")
 SAFE_QUERY = re.compile(r"[A-Za-z0-9_.~!$&'()*+,;=:@%/?\[\]|-]*\Z")
 AWAY = "Spoolman server not available"
 
 
+class ProxyCallSent(msgspec.Struct, frozen=True):
+    """`request_method` and `path` (`/v1/...`), with `query` and `body`, as Spoolman's API has them."""
+
+    request_method: HttpMethod
+    path: str
+    query: str | None = None
+    body: object = None
+    use_v2_response: bool = False
+
+
 class ProxyCall(msgspec.Struct, frozen=True):
     """The request: `body` is already JSON, None when there is none."""
 
+    sent: ClassVar = ProxyCallSent
     method: str
     path: str
     query: str | None

@@ -171,7 +171,7 @@ function drawState() {
   const percent = job.percent(page.status);
   document.title = `${percent === null ? words : `${percent} %`} · ${name}`;
   byId("emergency").disabled = !page.online || !page.info.klippy_connected;
-  say(byId("version"), page.info.moonraker_version ? `API ${page.info.api_version_string}` : "");
+  say(byId("version"), page.info.moonraker_version ? page.info.api_version_string : "");
 }
 
 function drawBanners() {
