@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from trio_moon.testing.klipper_gcode import Command, GCode, KlipperError
-from trio_moon.testing.klipper_motion import Toolhead
+from trio_moon.testing.klipper_motion import FEEDER, Toolhead
 
 RECOVER_SPEED = 50.0
 
@@ -64,6 +64,8 @@ class MotionCommands:
         add("SET_PRESSURE_ADVANCE", self._pressure_advance, help_text="Set pressure advance parameters")
         add("SET_KINEMATIC_POSITION", self._set_kinematic, help_text="Force a low-level kinematic position")
         add("SET_VELOCITY_LIMIT", self._ignore, help_text="Set printer velocity limits")
+        if FEEDER in self._toolhead.queues:
+            add("MANUAL_STEPPER", self._feed, help_text="Command a manually configured stepper")
 
     def follow_toolhead(self) -> None:
         """Take over the toolhead's position (after an error, a tool change, homing)."""
@@ -113,6 +115,10 @@ class MotionCommands:
                 raise KlipperError(f"Invalid speed in '{command.line}'")
             state.feed = feed / 60
         await self._go(state.feed * state.speed_factor)
+
+    async def _feed(self, command: Command) -> None:
+        self._toolhead.feed(command.number("MOVE"), command.number("SPEED", 5.0, above=0.0))
+        await self._toolhead.keep_pace()
 
     async def _dwell(self, command: Command) -> None:
         self._toolhead.dwell(command.number("P", 0.0, minimum=0.0) / 1000)

@@ -19,7 +19,7 @@ from trio_moon.testing.klipper_exclude import ExcludeObject
 from trio_moon.testing.klipper_gcode import Command, GCode, KlipperError
 from trio_moon.testing.klipper_heaters import Heater, HeatingCommands
 from trio_moon.testing.klipper_macros import Macro, Macros
-from trio_moon.testing.klipper_motion import Limits, Toolhead
+from trio_moon.testing.klipper_motion import FEEDER, Limits, Toolhead
 from trio_moon.testing.klipper_printing import Printing
 from trio_moon.testing.klipper_truth import FilamentTruth
 
@@ -85,7 +85,9 @@ class Host:
         self.restart_requested = trio.Event()
         self.firmware_restarts = False
         self.clock = clock
-        self.toolhead = Toolhead(self.clock, setup.limits, setup.extruders, truth, self.may_extrude)
+        self.toolhead = Toolhead(
+            self.clock, setup.limits, setup.extruders, truth, self.may_extrude, has_feeder=setup.extra_axes
+        )
         self.gcode = GCode(lambda: None if self.state == "ready" else self.state_message)
         self.motion = MotionCommands(self.gcode, self.toolhead)
         self.heaters = {"heater_bed": Heater(self.clock, 1.0, 130.0, "B")}
@@ -278,8 +280,8 @@ class Host:
             "square_corner_velocity": 5.0,
         }
         if self.setup.extra_axes:  # newer Klipper: positions may be longer than four
-            status["extra_axes"] = {"extruder": 3, "manual_stepper feeder": 4}
-            status["position"] = [*toolhead.position, 0.0]
+            status["extra_axes"] = {"extruder": 3, FEEDER: 4}
+            status["position"] = [*toolhead.position, toolhead.feeder_mm]
         return status
 
     def _motion_report(self) -> Status:

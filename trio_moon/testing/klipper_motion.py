@@ -23,6 +23,8 @@ START_DELAY = 0.25  # the first move after a stop begins this much later
 LOOK_AHEAD = 0.25  # a move becomes certain when this much has been planned behind it ...
 BACKGROUND_FLUSH = 0.4  # ... or when the printer comes this near to its beginning
 HISTORY_KEPT = 30.0
+FEEDER = "manual_stepper feeder"
+FEEDER_ACCEL = 500.0
 
 Vector = tuple[float, float, float]
 
@@ -160,7 +162,10 @@ class Toolhead:
         extruders: Sequence[str],
         truth: FilamentTruth,
         may_extrude: Callable[[str], bool],
+        *,
+        has_feeder: bool = False,
     ) -> None:
+        """With `has_feeder` there is a manual stepper, whose moves newer Klipper tells beside the extruders'."""
         self.clock = clock
         self.limits = limits
         self.position = [0.0, 0.0, 0.0, 0.0]
@@ -175,6 +180,9 @@ class Toolhead:
         self.queues = {"toolhead": MotionQueue(clock)}
         for name in extruders:
             self.queues[name] = MotionQueue(clock, self._teller(truth, name))
+        if has_feeder:
+            self.queues[FEEDER] = MotionQueue(clock)
+        self.feeder_mm = 0.0
 
     @staticmethod
     def _teller(truth: FilamentTruth, name: str) -> Callable[[Segment], None]:
@@ -207,6 +215,17 @@ class Toolhead:
         self.print_time = begin + 2 * ramp + max(0.0, distance - accel * ramp**2) / velocity
         self.position[:] = target
         self.extruder_positions[self.extruder] = target[3]
+
+    def feed(self, target_mm: float, speed: float) -> None:
+        """Plan a move of the feeder."""
+        distance, begin = abs(target_mm - self.feeder_mm), self.sync()
+        along = (math.copysign(1.0, target_mm - self.feeder_mm), 0.0, 0.0)
+        start = (self.feeder_mm, 0.0, 0.0)
+        if distance:
+            pieces = tuple(trapezoid(begin, distance, speed, FEEDER_ACCEL, start, along, 1.0))
+            self.queues[FEEDER].plan(iter(pieces))
+            self.print_time = pieces[-1].time + pieces[-1].duration
+            self.feeder_mm = target_mm
 
     def _check_reach(self, target: Sequence[float], deltas: Sequence[float]) -> None:
         place = f"{target[0]:.3f} {target[1]:.3f} {target[2]:.3f} [{target[3]:.3f}]"

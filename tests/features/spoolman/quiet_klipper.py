@@ -97,7 +97,8 @@ class QuietKlipper:
         self.info = {"process_id": process_id}
         self.events.publish(KlippyConnected(process_id, state))
         self.state = "shutdown" if state == "shutdown" else "ready"
-        self.mirror.merge({"toolhead": self._toolhead(), "motion_report": {"trapq": ["toolhead", *EXTRUDERS]}}, 0.0)
+        queues = ["toolhead", "manual_stepper gate", *EXTRUDERS]
+        self.mirror.merge({"toolhead": self._toolhead(), "motion_report": {"trapq": queues}}, 0.0)
         self.events.publish(KlippyShutdown("") if state == "shutdown" else KlippyReady(process_id))
         await trio.testing.wait_all_tasks_blocked()
 

@@ -64,6 +64,13 @@ async def test_moves_are_counted_as_they_are_told(autojump_clock: trio.testing.M
     assert bench.measured() == (12, 3)
 
 
+async def test_only_the_moves_of_extruders_are_asked_for(autojump_clock: trio.testing.MockClock) -> None:
+    bench = Bench()
+    async with measuring(bench):
+        await trio.sleep(1)
+    assert bench.klipper.asked == ["extruder", "extruder1"]
+
+
 async def test_a_cut_after_a_restart_does_not_count_the_life_twice(autojump_clock: trio.testing.MockClock) -> None:
     bench = Bench()
     async with measuring(bench):

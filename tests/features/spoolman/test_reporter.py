@@ -356,3 +356,19 @@ async def test_a_question_that_hangs_is_asked_again_beside_it(world: World, auto
     world.spoolman.read_after = 0
     await trio.sleep(3)
     assert world.spoolman.used_mm == pytest.approx(2.0)
+
+
+async def test_a_report_that_was_taken_back_is_watched_for_a_quarter_of_an_hour_whatever_the_clock_says(
+    world: World, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    lost = world.spoolman.lose_reports()
+    world.ledger.observe("extruder", 12.5)
+    while not world.ledger.state.intents or world.ledger.open_intent(1):
+        await trio.sleep(0.1)
+    world.spoolman.answer_use = world.spoolman.apply
+    await trio.sleep(10)
+    monkeypatch.setattr("time.time", lambda: 4e9)  # the network has told it
+    await trio.sleep(600)
+    assert len(world.ledger.watched(1)) == len(lost) > 0
+    await trio.sleep(600)
+    assert world.ledger.watched(1) == []

@@ -284,6 +284,19 @@ async def two_tools_measured_by_position(house: House) -> None:
     await house.settle()
 
 
+@scenario(telling=True, extra_axes=True)
+async def a_manual_stepper_beside_the_extruder(house: House) -> None:
+    """Newer Klipper tells its moves like an extruder's: a feeder's, or a gate's. They are no filament."""
+    await house.begin()
+    for _ in range(2):
+        await house.klipper.run_gcode("MANUAL_STEPPER STEPPER=feeder MOVE=500 SPEED=100")
+        await house.printer.extrude(12)
+        await house.klipper.run_gcode("MANUAL_STEPPER STEPPER=feeder MOVE=0 SPEED=100")
+        await house.printer.kill()
+        await house.printer.start()
+    await house.settle()
+
+
 @scenario(extruders=2)
 async def two_tools_and_restarts(house: House) -> None:
     await house.begin()

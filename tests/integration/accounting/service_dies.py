@@ -259,19 +259,39 @@ async def the_clock_jumps_over_a_restart(house: House) -> None:
     for shift in (1e8, -1e8):
         async with house.struck(ApplyAfterLeaving(seconds=4, times=1)):
             await house.printer.kill()
-        database = sqlite3.connect(database_of(house), isolation_level=None)
-        (value,) = database.execute("SELECT value FROM spoolman_state WHERE name = 'ledger'").fetchone()
-        state = json.loads(value)
-        for intent in state["intents"].values():
-            intent["at"] += shift
-            if intent["settled_at"] is not None:
-                intent["settled_at"] += shift
-        database.execute("UPDATE spoolman_state SET value = ? WHERE name = 'ledger'", (json.dumps(state).encode(),))
-        database.close()
+        shift_times(house, shift)
         await house.printer.start()
         await trio.sleep(6)
         await house.printer.extrude(30)
         await house.settle()
+
+
+@scenario(telling=True)
+async def the_clock_jumps_while_a_late_report_is_watched(house: House) -> None:
+    """What was taken back and sent again arrives all the same, after the network has set the clock."""
+    await house.begin()
+    for shift in (1e8, -1e8):
+        async with house.struck(ApplyAfterLeaving(seconds=8, times=1)):
+            await house.until(lambda status: bool(status["watched_reports"]))
+            await house.printer.kill()
+        shift_times(house, shift)
+        await house.printer.start()
+        await trio.sleep(8)
+        await house.printer.extrude(30)
+        await house.settle()
+
+
+def shift_times(house: House, seconds: float) -> None:
+    """The clock will have jumped when the service starts again."""
+    database = sqlite3.connect(database_of(house), isolation_level=None)
+    (value,) = database.execute("SELECT value FROM spoolman_state WHERE name = 'ledger'").fetchone()
+    state = json.loads(value)
+    for intent in state["intents"].values():
+        intent["at"] += seconds
+        if intent["settled_at"] is not None:
+            intent["settled_at"] += seconds
+    database.execute("UPDATE spoolman_state SET value = ? WHERE name = 'ledger'", (json.dumps(state).encode(),))
+    database.close()
 
 
 @scenario()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -33,6 +34,8 @@ STANDING_MM = 1e-4
 """An extruder that is so near to where it was commanded to go is there: Klipper computes the two differently."""
 LOOK_EVERY = 1.0
 """Seconds between looks at whether what was commanded has been done."""
+EXTRUDER = re.compile(r"extruder\d*")
+"""Klipper tells the moves of the toolhead and of manual steppers, too."""
 TOOLHEAD_FIELDS = ("extruder", "position", "print_time", "extra_axes")
 
 
@@ -280,7 +283,7 @@ class FilamentMeter:
     def _extruders(self) -> list[str]:
         told = self._printer.mirror.get("motion_report").get("trapq")
         names = [name for name in told if isinstance(name, str)] if isinstance(told, (list, tuple)) else []
-        return [name for name in names if name != "toolhead"] or ["extruder"]
+        return [name for name in names if EXTRUDER.fullmatch(name)] or ["extruder"]
 
     async def _listen_to(self, extruder: str) -> None:
         method = f"spoolman_moves_{extruder}"

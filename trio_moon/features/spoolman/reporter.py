@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 
 import trio
 
@@ -41,6 +40,8 @@ class Reporter:
         self._hold_until = 0.0
         self._away = ""
         self._troubled = False
+        self._watched_since: dict[int, float] = {}
+        """The reports that were taken back, and when they were first found to be (monotonic)."""
 
     @property
     def away_because(self) -> str:
@@ -127,9 +128,12 @@ class Reporter:
         return sorted(self._pending_spools() | {intent.spool_id for intent in self._ledger.state.intents.values()})
 
     def _forget_old(self) -> None:
-        now = time.time()
-        for intent in tuple(self._ledger.state.intents.values()):
-            if intent.settled_at is not None and not 0 <= now - intent.settled_at <= WATCH_FOR:
+        """Whatever the clock says, which may be set at any moment: after a restart each is watched as long again."""
+        now = trio.current_time()
+        taken_back = [intent for intent in self._ledger.state.intents.values() if intent.settled_at is not None]
+        self._watched_since = {intent.id: self._watched_since.get(intent.id, now) for intent in taken_back}
+        for intent in taken_back:
+            if now - self._watched_since[intent.id] > WATCH_FOR:
                 self._ledger.forget(intent)
 
     def _note_away(self, away: Away | None) -> None:
