@@ -57,6 +57,7 @@ HOSTS = (
     *(b"", b"evil.example", b"127.0.0.1@evil.example", b"u:p@127.0.0.1", b"127.0.0.1:99999999999", b"127.0.0.1:abc"),
     *(b"[::1", b"[]", b"[::1]:x", b"a b", b"a/b", b"a?b", b"%00", b"x" * 300, b"evil.example.", b"127.0.0.1, evil"),
     *(b"\xff\xfe", b"127.0.0.1\t.evil.example", b"0x7f.1.evil.example", b".", b"..", b"a" * 64 + b".evil.example"),
+    *(b"127.0.0.1:65536", b"[::g]", b"127.0.0.1\xa0", b"[::1]]", b"evil.example:80#.local"),
 )
 LINES = (
     b"A" * 40_000,

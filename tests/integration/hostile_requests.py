@@ -22,7 +22,6 @@ HARMLESS = (
     "file b'con\\r\\nX: y.gcode'",
     "field b'path' b'/etc'",  # below the root
     "call: no version",
-    "call: an infinite id",
 )
 """What may be answered as if it were a proper request; also Ranges, which may be ignored."""
 
@@ -100,6 +99,9 @@ def _others() -> Iterator[tuple[str, bytes]]:
         ),
     )
     yield "http/2 at once", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9)
+    for end in (b"\r", b"\n", b"\r\r\n", b"\r\n\0", b"\x0b\r\n"):
+        yield f"lines that end in {end!r}", INFO.replace(b"\r\n", end)
+    yield "a length with a space behind it and nothing else", INFO.replace(HOST, HOST + b"Content-Length: \t \r\n")
     yield "ssh", b"SSH-2.0-OpenSSH_9.2\r\n"
     yield "mail", b"EHLO x\r\n"
     yield "tls", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(200))

@@ -39,7 +39,7 @@ def test_any_head_is_parsed_or_refused(pieces: list[bytes]) -> None:
 
 
 def read_by_us(chunks: list[bytes]) -> tuple[list[tuple[int, bytes]], int | None]:
-    reader, heard = FrameReader(), list[tuple[int, bytes]]()
+    reader, heard = FrameReader(lambda size: None), list[tuple[int, bytes]]()
     message = b""
     for chunk in chunks:
         try:

@@ -106,6 +106,8 @@ FRAMES: dict[str, tuple[bytes, int]] = {
     "a long length for a short frame": (b"\x81\xfe\x00\x05abcdhello", 1002),
     "a longer length for a short frame": (b"\x81\xff" + (5).to_bytes(8, "big") + b"abcdhello", 1002),
     "a negative length": (b"\x81\xff" + b"\xff" * 8 + b"abcd", 1002),
+    "a terabyte": (b"\x81\xff" + (1 << 40).to_bytes(8, "big") + b"abcd", 1009),
+    "a terabyte behind a piece": (client_frame(b"{", fin=False) + b"\x80\xff" + (1 << 40).to_bytes(8, "big"), 1009),
     "text that is not utf-8": (client_frame(b"\xff\xfe"), 1007),
     "pieces that are not utf-8": (client_frame(b"\xc3", fin=False) + client_frame(b"(", 0), 1007),
     "a close of one byte": (client_frame(b"\x03", 8), 1002),

@@ -26,11 +26,14 @@ from tests.web.world import (
     open_front,
     said_at_the_end,
 )
+from trio_moon.model.errors import TooMany
 from trio_moon.rpc.caller import ClientInfo
 from trio_moon.rpc.packet import Packet, notification
+from trio_moon.web.budget import FREE, Budget
 from trio_moon.web.connection import Connection
 from trio_moon.web.door import Door, open_tcp
 from trio_moon.web.frames import frame_close
+from trio_moon.web.pieces import Pieces
 from trio_moon.web.settings import FrontSettings
 
 
@@ -96,6 +99,24 @@ async def first_upload_is_abandoned(front: Running) -> None:
 async def test_a_slow_upload_is_ended_and_leaves_nothing(impatient: Running) -> None:
     await said_at_the_end(await begin_upload(impatient, 5000))
     await first_upload_is_abandoned(impatient)
+
+
+async def test_an_upload_that_drips_after_a_burst_is_ended_too(tmp_path: Path) -> None:
+    limits = replace(IMPATIENT, slowest_body=1_000_000)
+    async with open_front(tmp_path, FrontSettings(limits=limits)) as front, trio.open_nursery() as nursery:
+        stream = await begin_upload(front, 80_000)
+
+        async def drip() -> None:
+            with suppress(trio.BrokenResourceError):
+                while True:  # so that the thread never waits in vain
+                    await trio.sleep(0.005)
+                    await stream.send_all(b"x")
+
+        nursery.start_soon(drip)
+        with trio.fail_after(10):
+            assert b"HTTP/1.1 408 " in await said_at_the_end(stream)
+        await first_upload_is_abandoned(front)
+        nursery.cancel_scope.cancel()
 
 
 async def test_an_upload_whose_client_leaves_is_abandoned_once(live: Running) -> None:
@@ -426,6 +447,15 @@ async def test_calls_of_a_client_that_does_not_read_are_not_piled_up(live: Runni
     while (await client.message())["id"] != 2:
         pass
     assert live.world.calls == 1
+
+
+def test_characters_that_take_four_bytes_are_paid_for() -> None:
+    pieces = Pieces(Budget(4 * FREE))
+    pieces.add("x" * 4 * FREE)
+    pieces.drop()
+    pieces.add("𝄞" * FREE)
+    with pytest.raises(TooMany):
+        pieces.add("𝄞" * FREE)
 
 
 async def test_a_message_above_the_limit_is_refused(tmp_path: Path) -> None:

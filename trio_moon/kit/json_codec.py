@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from typing import Any
 
@@ -26,12 +27,24 @@ class NotJson(ValueError):
 
 def decode(data: bytes | str) -> object:
     """The value of one JSON text; NotJson if it is none. Accepts Python's NaN and Infinity, and a byte order mark."""
-    return _decode(data, mend=True)
+    try:
+        return msgspec.json.decode(data)
+    except msgspec.DecodeError as error:
+        return _decode_leniently(data, str(error))
+    except (RecursionError, UnicodeDecodeError) as error:
+        raise NotJson(f"unreadable JSON: {error}") from error
 
 
 def decode_call(data: bytes | str) -> object:
-    """As `decode`, for what clients ask of us: broken text is refused, not mended, and so is deep nesting."""
-    value = _decode(data, mend=False)
+    """As `decode`, for what clients ask of us: what is no JSON is refused, not mended, and so is deep nesting."""
+    if isinstance(data, bytes):
+        data = data.removeprefix(codecs.BOM_UTF8)
+    try:
+        value = msgspec.json.decode(data)
+    except msgspec.DecodeError as error:
+        raise NotJson(f"not valid JSON: {error}") from None
+    except (RecursionError, UnicodeError) as error:
+        raise NotJson(f"unreadable JSON: {error}") from None
     if len(data) > ALWAYS_SHALLOW:
         refuse_depth(data, value)
     return value
@@ -55,27 +68,15 @@ def refuse_depth(data: bytes | str, value: object) -> None:
     raise NotJson(f"JSON may be nested {MAX_DEPTH} levels deep")
 
 
-def _decode(data: bytes | str, mend: bool) -> object:
-    try:
-        return msgspec.json.decode(data)
-    except msgspec.DecodeError as error:
-        return _decode_leniently(data, str(error), mend)
-    except (RecursionError, UnicodeDecodeError) as error:
-        raise NotJson(f"unreadable JSON: {error}") from error
-
-
-def _decode_leniently(data: bytes | str, reason: str, mend: bool) -> object:
+def _decode_leniently(data: bytes | str, reason: str) -> object:
     try:
         text = data if isinstance(data, str) else data.decode("utf-8-sig")
         value: object = json.loads(text)
-        cleaned = value if "\\u" not in text else _without_lone_surrogates(value)
+        return value if "\\u" not in text else _without_lone_surrogates(value)
     except RecursionError:
         raise NotJson("JSON is nested too deeply") from None
     except ValueError:
         raise NotJson(f"not valid JSON: {reason}") from None
-    if cleaned is not value and not mend:
-        raise NotJson("unreadable JSON: half a character (a lone surrogate)")
-    return cleaned
 
 
 def _without_lone_surrogates(value: object) -> object:

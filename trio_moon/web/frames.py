@@ -52,7 +52,9 @@ class FrameReader:
     time; the first frame that is anything else hands the connection to wsproto for good, which is loaded only then.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, check_size: Callable[[int], None]) -> None:
+        """`check_size` refuses, by raising, what a large frame announces, before any of it comes."""
+        self._check_size = check_size
         self._rest = b""
         self._read_thoroughly: Callable[[bytes], Iterator[Piece]] | None = None
 
@@ -77,7 +79,7 @@ class FrameReader:
                 if end < 0:
                     from trio_moon.web.thorough_frames import ThoroughReader
 
-                    self._read_thoroughly = ThoroughReader().feed
+                    self._read_thoroughly = ThoroughReader(self._check_size).feed
                     data = data[at:]
                     break
                 payload = _unmasked(data, at, end)

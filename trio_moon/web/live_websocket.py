@@ -118,7 +118,7 @@ def _refusal(parsed: ParsedHead) -> Answer | None:
         return error_answer(400, "an upgrade has no body")
     if "upgrade" not in headers.get("connection", "").lower():
         return error_answer(400, "the header 'Connection: Upgrade' is missing")
-    if headers.get("sec-websocket-version", "").strip() != "13":
+    if headers.get("sec-websocket-version") != "13":
         return error_answer(426, "version 13 of the websocket protocol is spoken here", {"Sec-WebSocket-Version": "13"})
     try:
         valid = len(base64.b64decode(headers.get("sec-websocket-key", ""), validate=True)) == 16

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import cast
 
 from trio_moon.web.budget import FREE, Budget
-
-PIECE_COST = 64
-"""What an empty piece costs us in memory: many small ones must not be free."""
 
 
 class Pieces:
@@ -24,10 +22,11 @@ class Pieces:
 
     def add(self, piece: bytes | str) -> None:
         """Keep the next piece. Raises TooMany when all clients together hold too much."""
-        self.size += len(piece) + PIECE_COST
-        if self.size > self._taken + FREE:
-            self._budget.take(FREE)
-            self._taken += FREE
+        self.size += sys.getsizeof(piece)  # many small ones aren't free, and a character may take four bytes
+        missing = self.size - FREE - self._taken
+        if missing > 0:
+            self._budget.take(more := max(missing, FREE))
+            self._taken += more
         self._parts.append(piece)
 
     def expect(self, size: int) -> None:

@@ -53,7 +53,7 @@ class _Collector:
 
 def add_header(headers: dict[str, str], name: bytes, value: bytes) -> None:
     """Take one header line. Of a repeated one the last counts, or all do, or it is refused."""
-    key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+    key, text = name.decode("latin-1").lower(), value.rstrip(b" \t").decode("latin-1")
     known = headers.get(key)
     if known is not None:
         if key in _ONCE:
@@ -73,6 +73,7 @@ _LISTS = ("connection", "transfer-encoding", "x-forwarded-for")
 """Headers that may be repeated: all of them count."""
 
 _NOT_IN_PATHS = re.compile(r"[\x00-\x1f\x7f]")
+_NOT_IN_HEADS = re.compile(rb"[^\t\r\n\x20-\x7e\x80-\xff]|\r(?!\n|\Z)|(?<!\r)\n")
 
 
 def parse_head(
@@ -125,8 +126,10 @@ def refuse_hopeless(buffer: bytes, head_bytes: int) -> None:
     if len(buffer) > head_bytes:
         raise BadRequest(431, f"the head of a request may have {head_bytes} bytes")
     line = buffer.find(b"\n")
-    if line > 0 and (buffer[line - 1] != 13 or buffer.rfind(b" HTTP/", 0, line) < 0):
+    if line > 0 and buffer.rfind(b" HTTP/", 0, line) < 0:
         raise BadRequest(400, "Malformed request: a request line ends in HTTP/1.1 and CR LF")
+    if _NOT_IN_HEADS.search(buffer):
+        raise BadRequest(400, "Malformed request: a head is text in lines that end in CR LF")
 
 
 def split_target(target: bytes, headers: dict[str, str], strip: str | None = None) -> tuple[str, str]:
@@ -173,7 +176,7 @@ def _is_chunked(headers: dict[str, str], version: str) -> bool:
     text = headers.get("transfer-encoding")
     if text is None:
         return False
-    if text.strip().lower() != "chunked" or version != "1.1":
+    if text.lower() != "chunked" or version != "1.1":
         raise BadRequest(400, "the only transfer coding is 'chunked', in HTTP/1.1")
     return True
 

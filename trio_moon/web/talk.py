@@ -39,7 +39,7 @@ class Talk:
         self._limits = sessions.limits
         self._caller = caller
         self._stranger_may_stay = stranger_may_stay
-        self._frames = FrameReader()
+        self._frames = FrameReader(self._check_size)
         self._pieces = Pieces(sessions.budget)
         self._last: tuple[int, str] | None = None
         self._ended = False

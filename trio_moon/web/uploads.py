@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import select
 import socket
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,8 @@ PATIENCE_MS = 20
 """How long the thread waits for more, once much has come; a trickle gets no thread to itself."""
 MUCH = 16 * 1024
 TURN = 1 << 24
-"""After so much the thread is given to whoever waits for one."""
+LONGEST_TURN = 1.0
+"""After so many bytes or seconds the thread is given to whoever waits for one."""
 
 
 class Uploads:
@@ -83,6 +85,8 @@ class Uploads:
             while not body.ended:
                 call.check_upload(body.announced)
                 connection.deadline = pace.deadline(body.size)
+                if connection.deadline <= trio.current_time():  # the sweeper would seldom see it
+                    connection.expire()
                 await trio.lowlevel.wait_readable(connection.sock)
                 connection.deadline = math.inf
                 await trio.to_thread.run_sync(_move, connection.sock, reader, body, limiter=self._threads)
@@ -96,8 +100,8 @@ def _move(sock: socket.socket, reader: MultipartReader, body: Body) -> None:
     """Move what comes without a pause from the socket to the reader."""
     poll = select.poll()
     poll.register(sock, select.POLLIN)
-    before = body.size
-    while not body.ended and body.size - before < TURN:
+    before, until = body.size, time.monotonic() + LONGEST_TURN
+    while not body.ended and body.size - before < TURN and time.monotonic() < until:
         try:
             data = sock.recv(CHUNK)
         except BlockingIOError:

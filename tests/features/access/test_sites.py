@@ -30,7 +30,16 @@ def test_addresses_and_local_names_are_known_hosts(host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "printer.local.evil.example", "evil.example:7125", "127.0.0.1.nip.io", "", "a b"],
+    [
+        "evil.example",
+        "printer.local.evil.example",
+        "evil.example:7125",
+        "127.0.0.1.nip.io",
+        "",
+        "a b",
+        "[::g]",
+        "[::1]:65536",
+    ],
 )
 def test_names_that_anybody_can_point_anywhere_are_strange_hosts(host: str) -> None:
     assert not sites().knows_host(host)

@@ -96,7 +96,7 @@ def parse_site_pattern(text: str) -> SitePattern:
 
 def parse_origin(origin: str) -> Site | None:
     """The site of an Origin header; None for `null` and for what is no origin."""
-    scheme, separator, authority = origin.strip().lower().partition("://")
+    scheme, separator, authority = origin.lower().partition("://")
     found = _AUTHORITY.fullmatch(authority) if separator else None
     if found is None:
         return None
@@ -119,14 +119,14 @@ class Sites:
 
     def _knows_host(self, header: str) -> bool:
         """Whether a Host header is an address, a local name, or configured."""
-        found = _AUTHORITY.fullmatch(header.strip().lower())
-        if found is None:
+        found = _AUTHORITY.fullmatch(header.lower())
+        if found is None or int(found["port"] or 0) > 65535:
             return False
         host = found["host"].rstrip(".")
         if parse_address(host) is not None or host in self._hosts or host == "fritz.box":
             return True
         if "." not in host or host.endswith(LOCAL_SUFFIXES):
-            return bool(host)
+            return bool(host) and not host.startswith("[")
         return any(pattern.matches_host(host) for pattern in self._patterns)
 
     def _may_read(self, origin: str) -> bool:
@@ -142,7 +142,7 @@ class Sites:
     def _may_act(self, origin: str, host_header: str) -> bool:
         """Whether pages of this Origin may change something or open a websocket: our own, and configured ones."""
         site = parse_origin(origin)
-        found = _AUTHORITY.fullmatch(host_header.strip().lower())
+        found = _AUTHORITY.fullmatch(host_header.lower())
         if site is not None and found is not None and site.host == found["host"].rstrip("."):
             port = int(found["port"]) if found["port"] else None
             if site.port == (None if port == _DEFAULT_PORTS.get(site.scheme) else port):
