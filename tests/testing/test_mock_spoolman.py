@@ -17,6 +17,8 @@ from tests.testing.websocket_bytes import HANDSHAKE
 from trio_moon.testing.spoolman import MockSpoolman
 from trio_moon.testing.spoolman_faults import HangAfterApply, HangBeforeApply
 
+NESTED = b"[" * 100_000 + b"]" * 100_000
+
 
 @pytest.fixture
 async def client(mock_spoolman: MockSpoolman) -> AsyncIterator[httpx.AsyncClient]:
@@ -197,6 +199,29 @@ async def test_rubbish_ends_only_its_own_connection(
                 await stream.send_all(rubbish)
                 assert await stream.receive_some() == b""
     assert (await client.get("/health")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("PUT", "/spool/1/use", NESTED, 400),
+        ("POST", "/vendor", b'{"name": ' + NESTED + b"}", 400),
+        ("PATCH", "/spool/1", b'{"a":' * 100_000, 400),
+        ("POST", "/setting/currency", NESTED, 400),
+        ("POST", "/setting/currency", b'"\xff"', 400),
+        ("POST", "/setting/currency", b'"' + NESTED + b'"', 500),
+        ("PUT", "/spool/1/use", b"[" * 200 + b"]" * 200, 422),
+    ],
+)
+async def test_bodies_nested_too_deeply_are_refused_and_harm_nobody_else(
+    client: httpx.AsyncClient, method: str, path: str, body: bytes, status: int
+) -> None:
+    async with httpx.AsyncClient(base_url=client.base_url, timeout=10) as other:
+        answer = await other.request(method, path, content=body, headers={"content-type": "application/json"})
+        assert answer.status_code == status
+        if status == 400:
+            assert answer.json() == {"detail": "There was an error parsing the body"}
+    assert (await client.put("/spool/1/use", json={"use_length": 1})).status_code == 200
 
 
 async def test_what_it_does_not_play_it_says(client: httpx.AsyncClient) -> None:

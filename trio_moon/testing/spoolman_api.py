@@ -17,9 +17,11 @@ from trio_moon.testing.spoolman_fields import (
     VENDOR_FIELDS,
     Field,
     Problem,
+    UnreadableBody,
     ValidationError,
     Wrong,
     all_optional,
+    decode_body,
     integer,
     problem,
     read_fields,
@@ -42,8 +44,7 @@ UNTRUSTED = (
 NOT_PLAYED = re.compile(r"^/(backup|external|export|search|spool/group|spool/field|location/.*|field/.*/.*)(/|$)")
 
 
-class UnreadableBody(Exception):
-    """A JSON body that isn't UTF-8."""
+BROKEN = Answer(status=500, body=b"Internal Server Error", content_type="text/plain; charset=utf-8")
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,12 @@ class SpoolmanApi:
         """Spoolman's answer, whatever the request holds."""
         if request.method not in ("GET", "HEAD", "OPTIONS") and not _is_trusted(request):
             return Answer.of_json({"message": UNTRUSTED}, 403)
+        try:
+            return self._judge(request)
+        except RecursionError:  # JSON in JSON, nested too deeply: the real one breaks there
+            return BROKEN
+
+    def _judge(self, request: Request) -> Answer:
         try:
             return self._dispatch(request)
         except StoreError as error:
@@ -243,7 +250,7 @@ def _list(items: list[Vendor] | list[Filament] | list[Spool], count: int) -> Ans
     try:
         json.dumps(body, allow_nan=False)
     except ValueError:  # the real one's lists break where its single answers say null
-        return Answer(status=500, body=b"Internal Server Error", content_type="text/plain; charset=utf-8")
+        return BROKEN
     return Answer.of_json(body, headers=(("x-total-count", str(count)),))
 
 
@@ -278,13 +285,7 @@ def _body(request: Request, known: tuple[Field, ...]) -> Values:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     given: object = request.body.decode(errors="replace")
     if media_type == "application/json" or media_type.endswith("+json"):
-        try:
-            given = json.loads(request.body)
-        except json.JSONDecodeError as error:
-            wrong = Wrong("json_invalid", "JSON decode error", error=error.msg)
-            raise ValidationError([problem(["body", error.pos], {}, wrong)]) from None
-        except UnicodeDecodeError:
-            raise UnreadableBody from None
+        given = decode_body(request.body)
     if not isinstance(given, dict):
         words = "Input should be a valid dictionary or object to extract fields from"
         raise ValidationError([problem(["body"], given, Wrong("model_attributes_type", words))])

@@ -3,6 +3,7 @@
 The words are those of the validation library behind the real one, because frontends show them to people.
 """
 
+import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -34,6 +35,10 @@ class ValidationError(Exception):
         self.problems = problems
 
 
+class UnreadableBody(Exception):
+    """A body that isn't UTF-8, or is nested too deeply to be read: status 400."""
+
+
 @dataclass(frozen=True)
 class Field:
     """One named value of a body or query."""
@@ -51,6 +56,17 @@ def problem(location: Location, given: object, wrong: Wrong) -> Problem:
     """One entry of a 422's `detail`."""
     entry: Problem = {"type": wrong.kind, "loc": location, "msg": wrong.message, "input": given}
     return entry | ({"ctx": wrong.context} if wrong.context else {})
+
+
+def decode_body(body: bytes) -> object:
+    """The JSON of a body; ValidationError or UnreadableBody."""
+    try:
+        return json.loads(body)
+    except json.JSONDecodeError as error:
+        wrong = Wrong("json_invalid", "JSON decode error", error=error.msg)
+        raise ValidationError([problem(["body", error.pos], {}, wrong)]) from None
+    except (UnicodeDecodeError, RecursionError):
+        raise UnreadableBody from None
 
 
 def read_fields(given: Mapping[str, object], known: tuple[Field, ...], place: str) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 import json
 
-from trio_moon.testing.spoolman_fields import ValidationError, Wrong, problem
+from trio_moon.testing.spoolman_fields import ValidationError, Wrong, decode_body, problem
 from trio_moon.testing.spoolman_messages import Answer, Request
 from trio_moon.testing.spoolman_store import SpoolStore, StoreError
 
@@ -92,11 +92,7 @@ class SpoolmanSettings:
 
 
 def _string_body(request: Request) -> str:
-    try:
-        value = json.loads(request.body)
-    except json.JSONDecodeError as error:
-        wrong = Wrong("json_invalid", "JSON decode error", error=error.msg)
-        raise ValidationError([problem(["body", error.pos], {}, wrong)]) from None
+    value = decode_body(request.body)
     if not isinstance(value, str):
         raise ValidationError([problem(["body"], value, Wrong("string_type", "Input should be a valid string"))])
     return value

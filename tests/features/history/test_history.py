@@ -245,6 +245,17 @@ async def test_jobs_are_listed_in_pages_and_counted_in_all(world: World) -> None
             await world.ask("list", **wrong)
 
 
+async def test_before_is_compared_with_the_end_as_moonraker_does(world: World) -> None:
+    await world.print(seconds=10.0)
+    done = (await world.ask("get_job", uid="000001"))["job"]
+    world.jobs.tell("printing", 0.0)
+    await world.written("in_progress", "completed")
+    assert done["start_time"] < done["end_time"]
+    for before, found in ((done["end_time"], 0), (done["end_time"] + 0.001, 1), (done["end_time"] + 9e9, 1)):
+        listed = await world.ask("list", before=before)
+        assert (listed["count"], len(listed["jobs"])) == (found, found)
+
+
 async def test_jobs_are_deleted_and_totals_stay(world: World) -> None:
     await world.print(times=3, seconds=4.0)
     assert await world.ask("delete_job", uid="000002") == {"deleted_jobs": ["000002"]}

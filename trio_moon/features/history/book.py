@@ -26,6 +26,7 @@ SCHEMA = Schema(
 _COLUMNS = (
     "number, filename, start_time, status, end_time, print_duration, total_duration, filament_used, metadata, auxiliary"
 )
+_IN_TIME = "(? IS NULL OR start_time > ?) AND (? IS NULL OR end_time < ?)"
 _Row = tuple[int, str, float, str, float | None, float, float, float, bytes, bytes]
 
 SUMS = {"total_time": "total_duration", "total_print_time": "print_duration", "total_filament_used": "filament_used"}
@@ -91,9 +92,13 @@ class JobBook:
         before: float | None = None,
         ascending: bool = False,
     ) -> list[Job]:
-        """Jobs in the order of their beginning; `limit` 0 means all of them."""
+        """Jobs in the order of their beginning; `limit` 0 means all of them.
+
+        `since` is compared with their beginning, `before` with their end, as Moonraker does: a job that goes on isn't
+        before anything.
+        """
         query = (
-            f"SELECT {_COLUMNS} FROM history_jobs WHERE (? IS NULL OR start_time > ?) AND (? IS NULL OR start_time < ?)"
+            f"SELECT {_COLUMNS} FROM history_jobs WHERE {_IN_TIME}"
             f" ORDER BY start_time {'ASC' if ascending else 'DESC'}, number {'ASC' if ascending else 'DESC'}"
             " LIMIT ? OFFSET ?"
         )
@@ -101,10 +106,8 @@ class JobBook:
         return await self._database.read(lambda c: [_job(row) for row in c.execute(query, values)])
 
     async def count(self, *, since: float | None = None, before: float | None = None) -> int:
-        """How many jobs began in that time."""
-        query = (
-            "SELECT count(*) FROM history_jobs WHERE (? IS NULL OR start_time > ?) AND (? IS NULL OR start_time < ?)"
-        )
+        """How many jobs there are of that time."""
+        query = f"SELECT count(*) FROM history_jobs WHERE {_IN_TIME}"
         values = (since, since, before, before)
         return cast(int, await self._database.read(lambda c: c.execute(query, values).fetchone()[0]))
 
