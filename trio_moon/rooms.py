@@ -21,6 +21,9 @@ from trio_moon.features.files import Files
 from trio_moon.features.history import SCHEMA as HISTORY_SCHEMA
 from trio_moon.features.history import Auxiliary, History, JobBook
 from trio_moon.features.history import endpoints as history_endpoints
+from trio_moon.features.job_queue import SCHEMA as JOB_QUEUE_SCHEMA
+from trio_moon.features.job_queue import JobQueue, JobQueueSettings, QueueBook
+from trio_moon.features.job_queue import endpoints as job_queue_endpoints
 from trio_moon.features.machine import Machine, MachineSettings, ProcStats, machine_endpoints, proc_stats_endpoints
 from trio_moon.features.server import (
     ApiDocument,
@@ -189,6 +192,17 @@ def _spools_of_job(ground: Ground) -> list[int | None]:
     return []
 
 
+def _job_queue(ground: Ground) -> Room:
+    settings = JobQueueSettings()
+    with ground.document.guard("job_queue"):
+        settings = JobQueueSettings.from_section(ground.document.section_or_empty("job_queue"))
+    ground.database.adopt(JOB_QUEUE_SCHEMA)
+    book = QueueBook(ground.database)
+    queue = JobQueue(settings, book, ground.printer, ground.jobs, ground.files, ground.audience)
+    ground.files.queue_late_prints_in(queue)
+    return Room("job_queue", job_queue_endpoints(queue), {"job queue": queue})
+
+
 # --- rooms that have to be configured
 
 
@@ -269,7 +283,9 @@ def _octoprint(ground: Ground) -> Room | None:
     settings = ground.document.settings_or_none("octoprint_compat", OctoPrintSettings.from_section)
     if settings is None:
         return None
-    octoprint = OctoPrint(settings, ground.printer, OwnApi(ground.registry), instance=str(ground.paths.root))
+    octoprint = OctoPrint(
+        settings, ground.printer, OwnApi(ground.registry), ground.files.print_later, str(ground.paths.root)
+    )
     return Room("octoprint_compat", endpoints(octoprint), {"octoprint": octoprint})
 
 
@@ -282,6 +298,7 @@ ROOMS: tuple[Callable[[Ground], Room | None], ...] = (
     _database,
     _webcams,
     _history,
+    _job_queue,
     _spoolman,
     _notifiers,
     _octoprint,

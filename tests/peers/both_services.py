@@ -32,6 +32,10 @@ cors_domains:
 
 [octoprint_compat]
 
+[job_queue]
+automatic_transition: True
+job_transition_gcode: M118 sweep
+
 [spoolman]
 server: {spoolman}
 

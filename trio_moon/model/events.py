@@ -41,6 +41,19 @@ class ConsoleLine(Struct, frozen=True):
     type: str
 
 
+class FileMoved(Struct, frozen=True):
+    """A file or folder below `gcodes` has another path there."""
+
+    source: str
+    path: str
+
+    def new_name(self, filename: str) -> str | None:
+        """What a file is called now; None if it is none of those that were moved."""
+        if filename == self.source or filename.startswith(f"{self.source}/"):
+            return self.path + filename[len(self.source) :]
+        return None
+
+
 class SpoolSelected(Struct, frozen=True):
     """A tool has got another spool, or the active tool changed to one with another spool. None: no spool."""
 

@@ -18,6 +18,7 @@ from trio_moon.features.files.staging import Staging
 from trio_moon.kit.threads import Workers
 from trio_moon.kit.topics import Topic
 from trio_moon.model.errors import MoonError
+from trio_moon.model.events import FileMoved
 from trio_moon.rpc.audience import Audience
 
 T = TypeVar("T")
@@ -35,6 +36,8 @@ class Library:
         self.changes = Changes(roots, self.staging)
         self.told: Topic[Change] = Topic()
         """Every change that clients were told of, for those who keep something about files."""
+        self.moves: Topic[FileMoved] = Topic()
+        """What was moved inside `gcodes`, whoever did it."""
         self._mirror = mirror
         self._audience = audience
         self._index = Index()
@@ -133,6 +136,8 @@ class Library:
             news["source_item"] = {"path": change.source.path, "root": change.source.root}
         self._audience.announce_after_answer("notify_filelist_changed", news)
         self.told.publish(change)
+        if change.source is not None and change.source.root == change.place.root == "gcodes":
+            self.moves.publish(FileMoved(change.source.path, change.place.path))
         return news
 
     def _look(self, place: Place) -> Entry | None:

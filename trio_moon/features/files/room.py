@@ -19,7 +19,9 @@ from trio_moon.features.files.starter import JobQueue, Starter
 from trio_moon.features.files.uploads import UploadDesk
 from trio_moon.features.files.watcher import Watcher
 from trio_moon.kit.supervise import Service
+from trio_moon.kit.topics import Topic
 from trio_moon.model.errors import MoonError
+from trio_moon.model.events import FileMoved
 from trio_moon.model.paths import DataPaths
 from trio_moon.printer.printer import Printer
 from trio_moon.rpc.audience import Audience
@@ -39,9 +41,8 @@ class Files:
         audience: Audience,
         *,
         reserved: tuple[Path, ...] = (),
-        queue: JobQueue | None = None,
     ) -> None:
-        """Nobody may see what is in `reserved`. `queue` takes uploads that should be printed after the present one."""
+        """Nobody may see what is in `reserved`."""
         self._settings = settings
         self._printer = printer
         printer.need({"print_stats": None, "virtual_sdcard": None})
@@ -59,10 +60,15 @@ class Files:
         processes = settings.process_objects and objects.is_installed()
         processing = objects.ObjectProcessing(self.library) if processes else None
         self.metadata = MetadataScanner(self.library, MetadataCache(database), audience, processing)
-        self.starter = Starter(printer, database, queue if settings.queue_uploads else None)
+        self.starter = Starter(printer, database)
         prepare = self.metadata.get if processes else None
         self.desk = UploadDesk(self.library, self.starter, largest=settings.max_upload_bytes, prepare=prepare)
         self.watcher = Watcher(self.library, enabled=settings.watch)
+
+    def queue_late_prints_in(self, queue: JobQueue) -> None:
+        """Uploads that should be printed and can't be at once go there, if that is configured."""
+        if self._settings.queue_uploads:
+            self.starter.queue = queue
 
     def warnings(self) -> list[str]:
         """Sentences for `server.info`: what was configured and can't be done."""
@@ -95,6 +101,23 @@ class Files:
         except MoonError:
             return False
         return found.is_file
+
+    async def printable(self, filename: str) -> str | None:
+        """A file's path below `gcodes`, written as Klipper knows it; None if there is no such file."""
+        try:
+            place = place_in("gcodes", filename)
+        except MoonError:
+            return None
+        return place.path if await self.exists(place.path) else None
+
+    @property
+    def moves(self) -> Topic[FileMoved]:
+        """What is moved inside `gcodes`."""
+        return self.library.moves
+
+    async def print_later(self, filename: str) -> bool:
+        """Queue a file that can't be printed now; False if that isn't configured."""
+        return await self.starter.print_later(filename)
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         calls = FileCalls(self.library, self.metadata, lambda: self._printer.info.get("log_file"))

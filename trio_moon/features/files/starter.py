@@ -11,7 +11,7 @@ import trio
 from msgspec import Struct
 
 from trio_moon.features.files.in_use import is_idle
-from trio_moon.model.errors import MoonError, NoSpace
+from trio_moon.model.errors import KlippyAway, MoonError, NoSpace
 from trio_moon.model.events import KlippyReady
 from trio_moon.printer.printer import Printer
 from trio_moon.store.database import Database
@@ -28,6 +28,10 @@ PATIENCE = 15.0
 class JobQueue(Protocol):
     """Takes files to print after the present one."""
 
+    @property
+    def is_loading(self) -> bool:
+        """Whether it is about to start a print itself."""
+
     async def enqueue(self, filename: str) -> None: ...
 
 
@@ -39,6 +43,13 @@ class Outcome(Struct, frozen=True):
 
     started: bool = False
     queued: bool = False
+    lost: bool = False
+    """Klipper went away before it had answered: perhaps it prints."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more may be tried."""
+        return self.started or self.queued or self.lost
 
 
 class _Order:
@@ -53,21 +64,21 @@ class _Order:
 class Starter:
     """Keeps at most one start waiting, in the database: the last one that was asked for."""
 
-    def __init__(self, printer: Printer, database: Database, queue: JobQueue | None = None) -> None:
-        """With a `queue`, what can't be started at once goes there."""
+    def __init__(self, printer: Printer, database: Database) -> None:
         self._printer = printer
         self._database = database
-        self._queue = queue
+        self.queue: JobQueue | None = None
+        """What can't be started at once goes there, if there is one."""
         self._send_orders, self._receive_orders = trio.open_memory_channel[_Order](MOST_ORDERS)
 
     async def start(self, filename: str) -> Outcome:
         """Start printing if the printer is ready and idle; else queue it if that makes sense."""
         ready = self._printer.state == "ready"
-        if ready and is_idle(self._printer.mirror):
-            return await self._order(filename)
-        if self._queue is not None:
-            await self._queue.enqueue(filename)
-            return Outcome(queued=True)
+        if ready and is_idle(self._printer.mirror) and not (self.queue and self.queue.is_loading):
+            outcome = await self._order(filename)
+            return outcome if outcome.settled or self.queue is None else await self._enqueue(self.queue, filename)
+        if self.queue is not None:
+            return await self._enqueue(self.queue, filename)
         if ready or self._printer.state in ("shutdown", "error"):
             return Outcome()  # busy; or stopped by a fault that somebody must look at first
         try:
@@ -109,6 +120,18 @@ class Starter:
         elif is_idle(self._printer.mirror):
             await self._try(filename)
 
+    async def print_later(self, filename: str) -> bool:
+        """Put a file into the queue; False if there is none, or it takes no more."""
+        return self.queue is not None and (await self._enqueue(self.queue, filename)).queued
+
+    async def _enqueue(self, queue: JobQueue, filename: str) -> Outcome:
+        try:
+            await queue.enqueue(filename)
+        except MoonError as error:
+            logger.warning("%s can't be queued: %s", filename, error.message)
+            return Outcome()
+        return Outcome(queued=True)
+
     async def _order(self, filename: str) -> Outcome:
         """Have a print started; who asked waits for a while, the start goes on without them."""
         order = _Order(filename)
@@ -133,7 +156,7 @@ class Starter:
         except MoonError as error:
             logger.info("%s could not be started: %s", filename, error.message)
             self._printer.say(f"!! {filename} could not be started: {error.message}")
-            return Outcome()
+            return Outcome(lost=isinstance(error, KlippyAway))
 
 
 _REMEMBER = "REPLACE INTO waiting_start (only_one, filename, since) VALUES (1, ?, ?)"

@@ -11,7 +11,7 @@ from trio_moon.features.octoprint.filament import filament_of
 from trio_moon.features.octoprint.parameters import FileCommand, FileRequest, NewFolder
 from trio_moon.features.octoprint.service import OctoPrint
 from trio_moon.features.octoprint.uploads import OctoPrintUpload
-from trio_moon.model.errors import BadParams, Conflict, Forbidden, NotFound
+from trio_moon.model.errors import BadParams, Conflict, Forbidden, KlippyRefused, NotFound
 from trio_moon.rpc.caller import Caller
 from trio_moon.rpc.replies import Incoming, Reply
 
@@ -95,11 +95,15 @@ class LocalFiles:
                 raise BadParams(f"{params.command!r:.60} is no command: use select, unselect, copy or move")
 
     async def _select(self, path: str, *, start: bool) -> Reply:
-        self._octoprint.check_idle()
-        self._octoprint.selected = path
-        if start:
-            await self._octoprint.printer.start_print(path)
-            self._octoprint.selected = None
+        try:
+            self._octoprint.check_idle()
+            self._octoprint.selected = path
+            if start:
+                await self._octoprint.printer.start_print(path)
+                self._octoprint.selected = None
+        except (Conflict, KlippyRefused):
+            if not start or not await self._octoprint.print_later(path):
+                raise
         return NOTHING
 
     async def _transfer(self, verb: str, path: str, destination: str, caller: Caller) -> Reply:

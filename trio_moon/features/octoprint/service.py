@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 import trio
@@ -24,11 +24,19 @@ HEATER_FIELDS = frozenset({"temperature", "target"})
 class OctoPrint:
     """One printer, seen as OctoPrint sees it."""
 
-    def __init__(self, settings: OctoPrintSettings, printer: Printer, own: OwnApi, *, instance: str = "") -> None:
-        """`instance` tells this printer from others on the same machine."""
+    def __init__(
+        self,
+        settings: OctoPrintSettings,
+        printer: Printer,
+        own: OwnApi,
+        print_later: Callable[[str], Awaitable[bool]],
+        instance: str = "",
+    ) -> None:
+        """`print_later` queues a file if that is configured. `instance` tells printers on the same machine apart."""
         self.settings = settings
         self.printer = printer
         self.own = own
+        self.print_later = print_later
         self.unique_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{uuid.getnode()} {instance}"))
         self.selected: str | None = None
         """The file (below `gcodes`) that a client has selected and nobody has printed yet."""

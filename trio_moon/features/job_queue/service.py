@@ -1,0 +1,249 @@
+"""The job queue: keeps files to print, and starts the next one when that is wished and nothing speaks against it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NoReturn
+
+import trio
+
+from trio_moon.features.job_queue.book import MOST_JOBS, QueueBook
+from trio_moon.features.job_queue.job import is_at_work, number_of, numbers_of
+from trio_moon.features.job_queue.line import Line, Load, Memory
+from trio_moon.features.job_queue.loader import Errand, Files, Loader
+from trio_moon.features.job_queue.settings import JobQueueSettings
+from trio_moon.model.errors import BadParams, NoSpace, TooMany
+from trio_moon.model.events import KlippyConnected, KlippyEvent, KlippyLost, KlippyReady, KlippyShutdown
+from trio_moon.model.job_state import JobEvent
+from trio_moon.printer.job_tracker import JobNews
+from trio_moon.printer.printer import Printer
+from trio_moon.rpc.audience import Audience
+
+logger = logging.getLogger(__name__)
+
+TRY_AGAIN = 10.0
+"""Seconds until the disk may have room again."""
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def boot_id() -> str:
+    """What tells this start of the host from the one before; "" where nobody knows."""
+    try:
+        return BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
+
+
+class JobQueue:
+    """Answers `server.job_queue.*`, and follows the printer."""
+
+    def __init__(
+        self,
+        settings: JobQueueSettings,
+        book: QueueBook,
+        printer: Printer,
+        jobs: JobNews,
+        files: Files,
+        audience: Audience,
+        boot: Callable[[], str] = boot_id,
+    ) -> None:
+        self._book = book
+        self._printer = printer
+        self._job_news = jobs
+        self._files = files
+        self._audience = audience
+        self._boot = boot
+        self._line = Line(settings, self._tell)
+        self._loader = Loader(self._line, book, printer, files, settings.transition_gcode)
+        self._came_up = False
+        self._written: Memory | None = None
+        self._touched = trio.Event()
+        printer.offer("pause_job_queue", lambda params: self._pause())
+        printer.offer("start_job_queue", lambda params: self._start())
+
+    def vitals(self) -> Mapping[str, object]:
+        return {"jobs": len(self._line.jobs), "state": self._line.state, "held": self._line.held}
+
+    # --- life
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Follow the printer and load jobs until cancelled."""
+        jobs, memory, self._loader.doubt = await self._book.open()
+        self._line.begin(memory, jobs, self._boot(), doubt=self._loader.doubt is not None)
+        self._came_up, self._written = False, None
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._follow_jobs)
+            await nursery.start(self._follow_klippy)
+            if self._printer.state == "ready":  # we were restarted beside it
+                self._note_ready()
+            nursery.start_soon(self._keep_memory)
+            nursery.start_soon(self._follow_moves)
+            nursery.start_soon(self._loader.run)
+            task_status.started()
+
+    async def _follow_jobs(self, *, task_status: trio.TaskStatus[None]) -> None:
+        await self._job_news.events.follow(self._on_job, task_status=task_status)
+
+    async def _follow_klippy(self, *, task_status: trio.TaskStatus[None]) -> None:
+        await self._printer.events.follow(self._on_klippy, task_status=task_status)
+
+    async def _follow_moves(self) -> NoReturn:
+        while True:
+            with self._files.moves.subscribe() as moves:
+                async for moved in moves:
+                    names = {job.number: name for job in self._line.jobs if (name := moved.new_name(job.filename))}
+                    if names:
+                        await self._rename(names)
+
+    async def _rename(self, names: dict[int, str]) -> None:
+        try:
+            self._line.rearranged(await self._book.rename(names))
+        except NoSpace as error:
+            logger.warning("queued files have moved, and that can't be written down: %s", error.message)
+
+    def _on_job(self, event: JobEvent) -> None:
+        match event.name:
+            case "started" | "resumed":
+                self._line.job_goes_on()
+            case "complete":
+                self._obey(self._line.job_completed())
+            case "cancelled":
+                self._line.job_aborted(f"{event.filename} was cancelled")
+            case "error" if event.reason != "klippy_disconnect":  # of that we hear more when Klipper is back
+                self._line.job_aborted(f"{event.filename} failed")
+        self._obey()
+
+    def _on_klippy(self, event: KlippyEvent) -> None:
+        match event:
+            case KlippyConnected(state=state):
+                self._came_up = self._came_up or state != "ready"
+            case KlippyReady():
+                self._note_ready()
+            case KlippyShutdown(message):
+                self._came_up = True
+                self._line.klippy_stopped(message)
+            case KlippyLost():
+                self._came_up = True
+                self._line.klippy_lost()
+        self._obey()
+
+    def _note_ready(self) -> None:
+        stats = self._printer.mirror.get("print_stats")
+        load = self._line.klippy_ready(stats.get("state"), at_work=is_at_work(stats), came_up=self._came_up)
+        if self._came_up and self._line.holds_back and not is_at_work(stats):
+            self._printer.say(f"// The job queue waits for you to start it: {self._line.held}")
+        self._obey(load)
+        if load is None and self._loader.doubt is not None:
+            self._loader.order(Errand.SETTLE)
+
+    def _obey(self, load: Load | None = None) -> None:
+        """See to it that what the line has decided happens, and is remembered."""
+        if load is not None:
+            self._loader.order(load)
+        elif not self._line.is_loading:
+            self._loader.call_off()
+        self._touched.set()
+
+    async def _keep_memory(self) -> None:
+        while True:
+            await self._touched.wait()
+            self._touched = trio.Event()
+            try:
+                await self._remember()
+            except NoSpace as error:
+                logger.warning("the state of the job queue can't be written down: %s", error.message)
+                await trio.sleep(TRY_AGAIN)
+                self._touched.set()
+
+    async def _remember(self) -> None:
+        memory = self._line.memory
+        if memory != self._written:
+            await self._book.remember(memory)
+            self._written = memory
+
+    # --- what clients ask for
+
+    def as_wire(self) -> dict[str, object]:
+        """`server.job_queue.status`."""
+        return {"queued_jobs": self._queued_jobs(), "queue_state": self._line.state}
+
+    async def add(self, filenames: list[str], *, reset: bool = False) -> None:
+        """Put files at the end of the queue, with `reset` in place of all others. All must exist."""
+        if len(filenames) > MOST_JOBS:
+            raise TooMany(f"the job queue holds {MOST_JOBS} jobs at most")
+        paths = {name: await self._files.printable(name) for name in dict.fromkeys(filenames)}
+        for name, path in paths.items():
+            if path is None:
+                raise BadParams(f"G-Code File {name:.200} does not exist")
+        await self._put([path for name in filenames if (path := paths[name]) is not None], reset=reset)
+
+    async def enqueue(self, filename: str) -> None:
+        """Put a file that is known to exist at the end of the queue."""
+        await self._put([filename])
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether the queue is about to start a print."""
+        return self._line.is_loading
+
+    async def _put(self, paths: list[str], *, reset: bool = False) -> None:
+        jobs = await self._book.add(paths, time.time(), reset=reset)
+        self._line.added(jobs, at_work=self._at_work)
+        self._obey()
+
+    async def remove(self, uids: list[str] | None) -> None:
+        """Take these jobs out of the queue, or all of them (None); unknown ones are none of it anyway."""
+        if not self._line.jobs or uids == []:
+            return
+        self._line.removed(await self._book.remove(None if uids is None else numbers_of(uids)))
+        self._obey()
+
+    async def put_first(self, uid: str) -> None:
+        """Let a job be the next."""
+        number = number_of(uid)
+        if number is None or number not in {job.number for job in self._line.jobs}:
+            raise BadParams(f"Invalid job id: {uid:.40}")
+        self._line.rearranged(await self._book.put_first(number))
+
+    async def pause(self) -> None:
+        """Load nothing more; a start of which Klipper knows already goes on."""
+        self._pause()
+        await self._wish_remembered()
+
+    async def start(self) -> None:
+        """Load the next job, or be ready to do so after the present print."""
+        self._start()
+        await self._wish_remembered()
+
+    def _pause(self) -> None:
+        self._line.pause()
+        self._obey()
+
+    def _start(self) -> None:
+        self._obey(self._line.start(at_work=self._at_work, connected=self._printer.connected))
+
+    async def _wish_remembered(self) -> None:
+        try:
+            await self._remember()
+        except NoSpace as error:  # no reason not to do what was asked for
+            logger.warning("the state of the job queue can't be written down: %s", error.message)
+
+    @property
+    def _at_work(self) -> bool:
+        return self._loader.is_asking or is_at_work(self._printer.mirror.get("print_stats"))
+
+    def _queued_jobs(self) -> list[dict[str, object]]:
+        now = time.time()
+        return [job.as_wire(now) for job in self._line.jobs]
+
+    def _tell(self, action: str, queue_changed: bool) -> None:
+        news = {
+            "action": action,
+            "updated_queue": self._queued_jobs() if queue_changed else None,
+            "queue_state": self._line.state,
+        }
+        self._audience.announce_after_answer("notify_job_queue_changed", news)
+        self._touched.set()
