@@ -226,6 +226,19 @@ async def test_clients_that_ask_and_leave_make_room_too(tmp_path: Path) -> None:
                 await trio.sleep(0.05)
 
 
+async def test_requests_that_are_not_whole_make_room_too(tmp_path: Path) -> None:
+    limits = replace(IMPATIENT, connections=20, first_request=30.0, no_progress=30.0)
+    begun = b"POST /server/echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+    async with open_front(tmp_path, FrontSettings(limits=limits)) as front:
+        for _ in range(60):
+            stream = await front.connect()
+            await stream.send_all(begun)
+        with trio.fail_after(10):
+            assert (await said_at_the_end(await last_request(front))).startswith(b"HTTP/1.1 200 ")
+        await stream.send_all(b'"a": 12}')
+        assert (await HttpClient(stream).reply()).status == 200
+
+
 async def last_request(front: Running) -> trio.abc.Stream:
     stream = await front.connect()
     with suppress(trio.BrokenResourceError):
@@ -343,6 +356,22 @@ async def test_a_session_whose_calls_wait_is_not_taken_for_dead(tmp_path: Path) 
         front.world.go_on.set()
         assert [(await client.message())["result"] for _ in range(4)] == ["at last"] * 4
         assert await client.close_code() == 1011  # silent from now on
+
+
+async def test_a_message_that_only_drips_ends_its_session(impatient: Running) -> None:
+    client = await WsClient.open(impatient)
+    await client.http.send(client_frame(b"[", fin=False))
+
+    async def drip() -> None:
+        with suppress(trio.BrokenResourceError):
+            while True:
+                await client.http.send(client_frame(b" ", 0, fin=False))
+                await trio.sleep(0.05)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(drip)
+        assert await client.close_code() == 1008
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_session_that_nobody_logs_in_to_is_ended(impatient: Running) -> None:

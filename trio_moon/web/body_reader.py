@@ -20,7 +20,7 @@ SHORT = 64 * 1024
 
 
 class Pace:
-    """How slow a body may be: it must move, and keep up an average."""
+    """How slow a body or a message may be: it must move, and keep up an average."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -28,9 +28,14 @@ class Pace:
 
     def deadline(self, size: int) -> float:
         """When a body of which `size` bytes have come is overdue."""
-        limits = self._limits
-        average = self._started + limits.no_progress + size / limits.slowest_body
-        return min(trio.current_time() + limits.no_progress, average)
+        return min(trio.current_time() + self._limits.no_progress, self._on_average(size))
+
+    def overdue(self, size: int, now: float) -> bool:
+        """Whether more than `size` bytes should have come by now."""
+        return now > self._on_average(size)
+
+    def _on_average(self, size: int) -> float:
+        return self._started + self._limits.no_progress + size / self._limits.slowest_body
 
 
 async def read_whole(
@@ -67,6 +72,7 @@ async def skip(connection: Connection, body: Body, limits: Limits) -> None:
 
 async def _read_on(connection: Connection, body: Body, limits: Limits, take: Callable[[bytes], None]) -> None:
     pace = Pace(limits)
+    connection.proven = False  # one of the first to go again, until its request is whole
     try:
         while not body.ended:
             connection.deadline = pace.deadline(body.size)
@@ -76,3 +82,4 @@ async def _read_on(connection: Connection, body: Body, limits: Limits, take: Cal
             take(body.feed(data))
     finally:
         connection.deadline = math.inf
+        connection.proven = True

@@ -13,12 +13,13 @@ from h11 import LocalProtocolError
 from quart import Response, request, websocket
 from quart_trio import QuartTrio
 
-from trio_moon.model.errors import MoonError, TooLarge
+from trio_moon.model.errors import MoonError, RequestError
 from trio_moon.rpc.caller import Transport
 from trio_moon.rpc.jsonrpc import JSONRPC_PATH
 from trio_moon.rpc.request_head import Doorkeeper, RequestHead
 from trio_moon.web.answers import WEBSOCKET_PATH, Answer, Answers, Call, answer_of, error_answer
 from trio_moon.web.multipart import MultipartReader
+from trio_moon.web.pieces import Pieces
 from trio_moon.web.queued_outbox import QueuedOutbox
 from trio_moon.web.request_parser import BadRequest, add_header, split_target
 from trio_moon.web.sessions import NoRoom, Sessions
@@ -60,20 +61,22 @@ class _Served:
             return _written(call, head.verb)
         if call.is_upload:
             return _written(await self._upload(call), head.verb)
-        parts: list[bytes] = []
+        pieces = Pieces(self._sessions.budget)
 
         async def keep(data: bytes, size: int) -> None:
             call.check_size(size, self._limits)
-            parts.append(data)
+            pieces.add(data)
 
         try:
             await self._read_body(keep)
-        except TooLarge as error:
+            body = pieces.take()
+        except RequestError as error:
             return _written(call.refusal(error), head.verb)
         except trio.TooSlowError:
             return _written(error_answer(408, "the request took too long"))
-        body = b"".join(parts)
-        outcome = call.begin(body)
+        finally:
+            pieces.drop()
+        outcome = call.begin(body if isinstance(body, bytes) else b"")
         return _written(outcome if isinstance(outcome, Answer) else await outcome(), head.verb)
 
     def _head(self, source: Any, transport: Transport = Transport.HTTP) -> RequestHead:

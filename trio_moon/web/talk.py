@@ -8,6 +8,7 @@ import trio
 
 from trio_moon.model.errors import TooLarge, TooMany
 from trio_moon.rpc.caller import Caller
+from trio_moon.web.body_reader import Pace
 from trio_moon.web.connection import Connection
 from trio_moon.web.frames import CLOSE, PING, PONG, TEXT, FrameReader, Violation, frame_close, frame_control, frame_text
 from trio_moon.web.outlet import Outlet
@@ -41,6 +42,8 @@ class Talk:
         self._stranger_may_stay = stranger_may_stay
         self._frames = FrameReader(self._check_size)
         self._pieces = Pieces(sessions.budget)
+        self._pace: Pace | None = None
+        """Of the message that is in pieces; slow ones would keep the budget from others."""
         self._last: tuple[int, str] | None = None
         self._ended = False
         self._opened_at = self._heard_at = trio.current_time()
@@ -84,6 +87,7 @@ class Talk:
                     self._pieces.add(payload)
                     if ended:
                         messages.append(self._pieces.take())
+                        self._pace = None
                 elif opcode == PING:
                     self.outlet.write(frame_control(PONG, bytes(cast(bytes, payload))))
                 elif opcode == CLOSE:
@@ -123,12 +127,17 @@ class Talk:
         self._pieces.drop()
 
     def sweep(self, now: float) -> None:
-        """Ping a silent client, and let go of a dead one and of one that nobody logs in to."""
+        """Ping a silent client, and let go of a dead one, a dawdling one, and of one that nobody logs in to."""
         if self._ended:
             return
         if not self._caller.authorized and now - self._opened_at > self._stranger_may_stay:
             self.end(1008, "nobody is logged in")
             return
+        if self._pieces:
+            self._pace = self._pace or Pace(self._limits)
+            if self._pace.overdue(self._pieces.size, now):
+                self.end(1008, "the message comes too slowly")
+                return
         if self._heard:  # since the last sweep
             self._heard_at, self._heard, self._pinged = now, False, False
         silent = now - self._heard_at

@@ -85,7 +85,7 @@ class Uploads:
             while not body.ended:
                 call.check_upload(body.announced)
                 connection.deadline = pace.deadline(body.size)
-                if connection.deadline <= trio.current_time():  # the sweeper would seldom see it
+                if pace.overdue(body.size, trio.current_time()):  # the sweeper would seldom see it
                     connection.expire()
                 await trio.lowlevel.wait_readable(connection.sock)
                 connection.deadline = math.inf
