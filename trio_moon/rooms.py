@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from trio_moon.config.document import Document
 from trio_moon.features.access import Access
 from trio_moon.features.access import endpoints as access_endpoints
-from trio_moon.features.database import UserDatabase
+from trio_moon.features.database import UserDatabase, instance_id
 from trio_moon.features.database import endpoints as database_endpoints
 from trio_moon.features.files import Files
 from trio_moon.features.history import SCHEMA as HISTORY_SCHEMA
@@ -164,7 +164,18 @@ def _proc_stats(ground: Ground) -> Room:
 def _database(ground: Ground) -> Room:
     folder = ground.paths.root / "backup" / "database"
     ground.database.adopt_copies(folder)
-    database = UserDatabase(ground.namespaces, ground.database, ground.paths.database / "trio_moon.db", folder)
+
+    async def identity() -> dict[str, object]:
+        return {"instance_id": await trio.to_thread.run_sync(instance_id, ground.paths.root)}
+
+    database = UserDatabase(
+        ground.namespaces,
+        ground.database,
+        ground.paths.database / "trio_moon.db",
+        folder,
+        views={"moonraker": identity, "gcode_metadata": ground.files.all_metadata},
+        written={"webcams": ground.webcams.reread},
+    )
     return Room("database", database_endpoints(database))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import trio
 
 from tests.features.asking import ask
-from trio_moon.features.database import UserDatabase, endpoints
+from trio_moon.features.database import UserDatabase, endpoints, instance_id
 from trio_moon.model.errors import BadParams, Forbidden, MoonError, NoSpace, NotFound
 from trio_moon.rpc.endpoint import Endpoint
 from trio_moon.store.database import Database
@@ -101,11 +102,47 @@ async def test_our_own_drawers_are_closed(table: Iterable[Endpoint], tmp_path: P
             await get(table, namespace=namespace)
         with pytest.raises(Forbidden):
             await post(table, "api_key", "mine", namespace)
-    for namespace in ("moonraker", "webcams"):
+    for namespace in ("moonraker", "gcode_metadata"):
         with pytest.raises(Forbidden, match="Write access"):
             await post(table, "a", 1, namespace)
     with pytest.raises(BadParams):
         await post(table, "a", 1, "new\nline")
+
+
+async def test_what_other_rooms_keep_is_shown_beside_the_rest(nursery: trio.Nursery, tmp_path: Path) -> None:
+    async def view() -> dict[str, object]:
+        return {"a.gcode": {"size": 5}}
+
+    written: list[str] = []
+
+    async def note() -> None:
+        written.append("webcams")
+
+    database = Database(tmp_path / "x.db", (SCHEMA,))
+    await nursery.start(database.run)
+    rooms = {"views": {"gcode_metadata": view}, "written": {"webcams": note}}
+    user = UserDatabase(Namespaces(database), database, tmp_path / "x.db", tmp_path / "backups", **rooms)  # type: ignore[arg-type]
+    table = endpoints(user)
+    await post(table, "a", 1)
+    assert (await ask(table, "server.database.list"))["namespaces"] == ["gcode_metadata", "mainsail"]
+    assert await get(table, namespace="gcode_metadata") == {"a.gcode": {"size": 5}}
+    assert await get(table, namespace="gcode_metadata", key=["a.gcode", "size"]) == 5
+    with pytest.raises(NotFound, match="Key 'b'"):
+        await get(table, namespace="gcode_metadata", key="b")
+    assert written == []
+    await post(table, "uid", {"name": "bed"}, "webcams")
+    await ask(table, "server.database.delete_item", namespace="webcams", key="uid")
+    assert written == ["webcams", "webcams"]
+
+
+def test_a_printer_keeps_its_id(tmp_path: Path) -> None:
+    made = instance_id(tmp_path)
+    assert re.fullmatch("[0-9a-f]{32}", made)
+    assert instance_id(tmp_path) == made
+    (tmp_path / ".moonraker.uuid").write_text("82a1392c8b5045b99aae7d5b80337d53\n")  # Moonraker was here
+    assert instance_id(tmp_path) == "82a1392c8b5045b99aae7d5b80337d53"
+    nowhere = tmp_path / "gone"
+    assert instance_id(nowhere) == instance_id(nowhere) != made
 
 
 async def test_two_writers_of_one_object_lose_nothing(table: Iterable[Endpoint]) -> None:

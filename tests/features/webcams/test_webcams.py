@@ -34,18 +34,21 @@ class Cameras:
     """The room, with a listener, on a database that outlives it."""
 
     def __init__(self, namespaces: Namespaces, nursery: trio.Nursery) -> None:
-        self._namespaces = namespaces
+        self.namespaces = namespaces
         self._nursery = nursery
         self.letters = Letterbox()
 
     async def open(self, text: str = "") -> Iterable[Endpoint]:
+        return endpoints(await self.room(text))
+
+    async def room(self, text: str = "") -> Webcams:
         audience = Audience()
         audience.join(Session(self.letters))
         document = Document.parse(text)
-        webcams = Webcams(document.settings_of_kind("webcam", Webcam.from_section), self._namespaces, audience)
+        webcams = Webcams(document.settings_of_kind("webcam", Webcam.from_section), self.namespaces, audience)
         assert document.problems == []
         await self._nursery.start(webcams.run)
-        return endpoints(webcams)
+        return webcams
 
 
 @pytest.fixture
@@ -212,3 +215,40 @@ async def test_cameras_of_one_name_that_come_at_once_are_one(cameras: Cameras) -
         for n in range(5):
             nursery.start_soon(post, f"/{n}")
     assert len(await listed(table)) == 1
+
+
+async def test_a_frontend_may_restore_its_backup_of_moonrakers_cameras(cameras: Cameras, nursery: trio.Nursery) -> None:
+    webcams = await cameras.room(BED)
+    table = endpoints(webcams)
+    of_moonraker = {
+        "name": "nozzle",
+        "service": "mjpegstreamer-adaptive",
+        "targetFps": "12",
+        "targetFpsIdle": 2,
+        "urlStream": "/webcam2/?action=stream",
+        "urlSnapshot": "/webcam2/?action=snapshot",
+        "flipX": True,
+        "flipY": False,
+        "enabled": True,
+        "icon": "mdiPrinter3dNozzle",
+        "aspectRatio": "16:9",
+        "location": "printer",
+        "rotation": 180,
+        "extra_data": {"a": 1},
+    }
+    await cameras.namespaces.put("webcams", "c0ffee", of_moonraker)
+    await cameras.namespaces.put("webcams", "broken", {"name": "", "urlStream": 5})
+    await webcams.reread()
+    bed, nozzle = await listed(table)
+    assert (bed["name"], nozzle["name"], nozzle["uid"], nozzle["source"]) == ("bed", "nozzle", "c0ffee", "database")
+    assert (nozzle["target_fps"], nozzle["stream_url"], nozzle["flip_horizontal"], nozzle["aspect_ratio"]) == (
+        12,
+        "/webcam2/?action=stream",
+        True,
+        "16:9",
+    )
+    await trio.testing.wait_all_tasks_blocked()
+    assert [len(news["webcams"]) for news in cameras.letters.params_of("notify_webcams_changed")] == [2]
+    await ask(table, "server.webcams.post_item", uid="c0ffee", rotation=90)
+    kept = await cameras.namespaces.get("webcams", "c0ffee")
+    assert kept == {**of_moonraker, "targetFps": 12, "rotation": 90}, "Moonraker can read it, should one go back"

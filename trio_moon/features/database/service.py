@@ -6,7 +6,7 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,8 +23,11 @@ T = TypeVar("T")
 HIDDEN_PREFIX = "trio_moon"
 """Namespaces of our rooms' own, secrets among them: the API doesn't know them."""
 
-PROTECTED = frozenset({"moonraker", "gcode_metadata", "history", "job_queue", "webcams"})
-"""Namespaces that the API shows but doesn't write; they have methods of their own."""
+PROTECTED = frozenset({"moonraker", "gcode_metadata", "history", "job_queue"})
+"""Namespaces that the API doesn't write; they have methods of their own."""
+
+View = Callable[[], Awaitable[dict[str, object]]]
+Written = Callable[[], Awaitable[None]]
 
 _NAMESPACE = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 LONGEST_NAME = 255  # bytes of a file's name
@@ -34,17 +37,34 @@ _BACKUP = re.compile(r"\w[\w.-]{0,120}")
 class UserDatabase:
     """Namespaces of JSON values, reached by dotted keys."""
 
-    def __init__(self, namespaces: Namespaces, database: Database, file: Path, backups: Path) -> None:
-        """`file` is where `database` lives, `backups` the folder for copies of it."""
+    def __init__(
+        self,
+        namespaces: Namespaces,
+        database: Database,
+        file: Path,
+        backups: Path,
+        *,
+        views: Mapping[str, View] | None = None,
+        written: Mapping[str, Written] | None = None,
+    ) -> None:
+        """`file` is where `database` lives, `backups` the folder for copies of it.
+
+        `views` are namespaces that are shown and can't be written; `written` is told when one has been.
+        """
         self._namespaces = namespaces
         self._database = database
         self._file = file
         self._backups = backups
+        self._views = views or {}
+        self._written = written or {}
 
     async def listed(self) -> dict[str, object]:
         """`server.database.list`."""
-        names = [name for name in await self._namespaces.names() if not name.startswith(HIDDEN_PREFIX)]
-        return {"namespaces": names, "backups": await trio.to_thread.run_sync(self._list_backups)}
+        names = {name for name in await self._namespaces.names() if not name.startswith(HIDDEN_PREFIX)}
+        return {
+            "namespaces": sorted(names | set(self._views)),
+            "backups": await trio.to_thread.run_sync(self._list_backups),
+        }
 
     def _list_backups(self) -> list[str]:
         return sorted(path.name for path in self._backups.glob("*") if path.is_file() and _BACKUP.fullmatch(path.name))
@@ -52,16 +72,17 @@ class UserDatabase:
     async def get(self, namespace: str, key: object) -> object:
         """A value, or a whole namespace when `key` is None."""
         _check_namespace(namespace)
+        view = self._views.get(namespace)
         if key is None:
-            items = await self._namespaces.items(namespace)
-            if not items:
+            items = await (view() if view else self._namespaces.items(namespace))
+            if not items and not view:
                 raise NotFound(f"Namespace {namespace:.200} not found")
             return items
         first, *rest = parse_key(key)
-        value = await self._namespaces.get(namespace, first, MISSING)
+        value = (await view()).get(first, MISSING) if view else await self._namespaces.get(namespace, first, MISSING)
         found = MISSING if value is MISSING else look_up(value, tuple(rest))
         if found is MISSING:
-            if not await self._namespaces.items(namespace):
+            if not view and not await self._namespaces.items(namespace):
                 raise NotFound(f"Namespace {namespace:.200} not found")
             raise NotFound(f"Key '{_shown(key):.200}' in namespace '{namespace}' not found")
         return found
@@ -74,7 +95,7 @@ class UserDatabase:
         def work(old: object) -> object:
             return set_at(MISSING if old is ABSENT else old, tuple(rest), value)
 
-        await self._namespaces.change(namespace, first, work)
+        await self._change(namespace, first, work)
 
     async def remove(self, namespace: str, key: object) -> object:
         """Remove a value and return it; an object that has nothing else in it goes with it."""
@@ -90,8 +111,13 @@ class UserDatabase:
             remaining = remove_at(old, tuple(rest))
             return ABSENT if remaining is MISSING or remaining == {} else remaining
 
-        await self._namespaces.change(namespace, first, work)
+        await self._change(namespace, first, work)
         return removed[0]
+
+    async def _change(self, namespace: str, key: str, work: Callable[[object], object]) -> None:
+        await self._namespaces.change(namespace, key, work)
+        if namespace in self._written:
+            await self._written[namespace]()
 
     # the file
 

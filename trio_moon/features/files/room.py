@@ -90,6 +90,13 @@ class Files:
         """What is known of a file in `gcodes`, as `server.files.metadata` tells it; NotFound if there is none."""
         return (await self.metadata.get(place_in("gcodes", filename))).as_wire()
 
+    async def all_metadata(self) -> dict[str, object]:
+        """What is known of every file in `gcodes` by its name, as Moonraker keeps it in its database."""
+        known = await self.metadata.everything()
+        return {
+            path: {name: value for name, value in found.items() if name != "filename"} for path, found in known.items()
+        }
+
     async def note_print(self, filename: str, job_id: str, print_start_time: float) -> None:
         """Remember a file's last print, which its metadata tells."""
         await self.metadata.note_print(filename, job_id, print_start_time)

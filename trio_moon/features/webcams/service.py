@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Protocol
 from urllib.parse import urljoin
 
-import msgspec
 import trio
 
 from trio_moon.features.webcams.webcam import Webcam
@@ -40,14 +40,23 @@ class Webcams:
 
     async def run(self, *, task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED) -> None:
         """Read what is stored, then wait."""
-        for uid, record in (await self._store.items(NAMESPACE)).items():
-            if isinstance(record, Mapping):
-                try:
-                    self._stored[uid] = msgspec.convert({**record, "uid": uid, "source": "database"}, Webcam)
-                except (msgspec.ValidationError, BadParams):
-                    continue  # written by something else: leave it where it is
+        await self._read()
         task_status.started()
         await trio.sleep_forever()
+
+    async def reread(self) -> None:
+        """The database has been written by somebody else: a frontend that restores its backup."""
+        await self._read()
+        self._tell()
+
+    async def _read(self) -> None:
+        async with self._changing:
+            stored: dict[str, Webcam] = {}
+            for uid, record in (await self._store.items(NAMESPACE)).items():
+                if isinstance(record, Mapping) and len(stored) < MOST_WEBCAMS:
+                    with suppress(BadParams):  # written by something else: leave it where it is
+                        stored[uid] = Webcam.from_record(uid, record)
+            self._stored = stored
 
     def listed(self) -> list[dict[str, object]]:
         """Every camera, configured ones first."""
@@ -73,7 +82,7 @@ class Webcams:
         """Change the camera of this uid, or add one; a name that is taken by a stored camera means that one."""
         async with self._changing:
             webcam = self._made(uid, changes)
-            await self._store.put(NAMESPACE, webcam.uid, asdict(webcam))
+            await self._store.put(NAMESPACE, webcam.uid, webcam.as_record())
             self._stored[webcam.uid] = webcam
         self._tell()
         return webcam

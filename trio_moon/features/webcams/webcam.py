@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import uuid
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+
+import msgspec
 
 from trio_moon.config import Section
 from trio_moon.model.errors import BadParams
@@ -12,6 +15,18 @@ from trio_moon.model.errors import BadParams
 ROTATIONS = (0, 90, 180, 270)
 LONGEST_TEXT = 2000
 _UIDS = uuid.UUID("6f0c1d4e-3a52-5b1e-9d6b-7e0a4c2f8b11")
+
+
+RECORDED_AS = {
+    "aspect_ratio": "aspectRatio",
+    "target_fps": "targetFps",
+    "target_fps_idle": "targetFpsIdle",
+    "stream_url": "urlStream",
+    "snapshot_url": "urlSnapshot",
+    "flip_horizontal": "flipX",
+    "flip_vertical": "flipY",
+}
+"""How the database spells some fields; frontends back it up from there, and carry it from one service to the other."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +85,20 @@ class Webcam:
             )
         except BadParams as error:
             raise section.refuse("", error.message.removeprefix("argument ")) from error
+
+    @classmethod
+    def from_record(cls, uid: str, record: Mapping[str, object]) -> Webcam:
+        """The camera of a record in the database, in either spelling; BadParams if it can't be used."""
+        given = {name: record[word] for name, word in RECORDED_AS.items() if word in record} | dict(record)
+        try:
+            return msgspec.convert({"stream_url": "", **given, "uid": uid, "source": "database"}, cls, strict=False)
+        except msgspec.ValidationError as error:
+            raise BadParams(str(error)) from error
+
+    def as_record(self) -> dict[str, object]:
+        """What the database keeps under the camera's uid."""
+        kept = {name: value for name, value in asdict(self).items() if name not in ("uid", "source")}
+        return {RECORDED_AS.get(name, name): value for name, value in kept.items()}
 
     def changed(self, changes: dict[str, object]) -> Webcam:
         """The camera with some fields changed; BadParams if that can't be."""

@@ -63,6 +63,11 @@ class MetadataCache:
         query = f"SELECT {_COLUMNS} FROM file_metadata WHERE folder = ?"
         return await self._database.read(lambda c: {row[0]: _kept(row) for row in c.execute(query, (folder,))})
 
+    async def everything(self) -> dict[str, dict[str, object]]:
+        """What is known of every file, by path, as `server.files.metadata` tells it."""
+        query = f"SELECT {_COLUMNS} FROM file_metadata ORDER BY path"
+        return await self._database.read(lambda c: {row[0]: _kept(row).as_wire() for row in c.execute(query)})
+
     async def states(self) -> dict[str, tuple[int, int]]:
         """Size and time of change of everything that is known, by path."""
         query = "SELECT path, size, modified_ns FROM file_metadata"
