@@ -37,6 +37,8 @@ class QueueBook:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._writing = trio.Lock()
+        self._owed: tuple[Intent, bool] | None = None
+        """What has become of an intent, until that is on disk: a printed job must not come back with the disk."""
 
     async def open(self) -> tuple[Jobs, Memory, Intent | None]:
         """What is written down."""
@@ -107,24 +109,31 @@ class QueueBook:
         )
 
     async def settle(self, intent: Intent, *, happened: bool) -> Jobs:
-        """Klipper has answered: the intent is over, and if it has `happened` the job as well."""
-
-        def write(connection: sqlite3.Connection) -> None:
-            connection.execute("DELETE FROM queue_notes WHERE name = 'intent'")
-            if happened:
-                connection.execute("DELETE FROM queued_jobs WHERE number = ?", (intent.number,))
-
-        return await self._change(write)
+        """The intent is over, and if it has `happened` the job as well: written now, or else with the next change."""
+        self._owed = intent, happened
+        return await self._change(lambda connection: None)
 
     async def _change(self, work: Callable[[sqlite3.Connection], object]) -> Jobs:
         """Do `work`; returns the jobs after it. Nothing comes between that and the caller's next `await`."""
 
         def write(connection: sqlite3.Connection) -> Jobs:
+            if owed is not None:
+                _settle(connection, *owed)
             work(connection)
             return _jobs(connection)
 
         async with self._writing:
-            return await self._database.write(write)
+            owed = self._owed
+            jobs = await self._database.write(write)
+            if self._owed is owed:
+                self._owed = None
+            return jobs
+
+
+def _settle(connection: sqlite3.Connection, intent: Intent, happened: bool) -> None:
+    connection.execute("DELETE FROM queue_notes WHERE name = 'intent'")
+    if happened:
+        connection.execute("DELETE FROM queued_jobs WHERE number = ?", (intent.number,))
 
 
 def _jobs(connection: sqlite3.Connection) -> Jobs:

@@ -57,6 +57,8 @@ class Loader:
         self._ordered = trio.Event()
         self._scope = trio.CancelScope()
         self._asked = False
+        self._intent: Intent | None = None
+        """A start that is, or may be, written down and isn't settled yet."""
         self._task: trio.lowlevel.Task | None = None
 
     @property
@@ -95,7 +97,6 @@ class Loader:
     async def _load(self, load: Load) -> None:
         if not self._line.is_loading:  # called off while a doubt was settled
             return
-        intent: Intent | None = None
         with trio.CancelScope() as self._scope:
             try:
                 await trio.sleep(load.after)
@@ -103,13 +104,12 @@ class Loader:
                     self._check_idle()
                     await self._printer.run_gcode(self._gcode)
                 intent = await self._intend()
-                if intent is not None:
+                if intent is not None and self._line.starting():
                     await self._start(intent)
             except MoonError as error:
-                await self._fail(error, intent)
+                self._fail(error)
         self._asked = False
-        if self._scope.cancelled_caught and intent is not None:
-            await self._give_up(intent)
+        await self._give_up()
 
     async def _intend(self) -> Intent | None:
         """Write down that the first job is started now; None if nothing should be."""
@@ -118,28 +118,26 @@ class Loader:
             if await self._files.printable(job.filename) is None:
                 raise NotFound(f"there is no file {job.filename}")
             self._check_idle()
-            intent = Intent.of(job, await self._print_stats())
+            self._intent = intent = Intent.of(job, await self._print_stats())
             await self._book.intend(intent)
-            if self._line.jobs[:1] == (job,):  # else somebody has removed it meanwhile
+            if self._line.jobs[:1] == (job,):
                 return intent
-            await self._book.settle(intent, happened=False)
+            await self._give_up()  # somebody has removed it meanwhile
         self._line.failed()
         return None
 
     async def _start(self, intent: Intent) -> None:
-        if not self._line.starting():
-            await self._give_up(intent)
-            return
         try:
             await self._printer.start_print(intent.filename)
         except KlippyAway:
             if self._asked:  # it may have heard us
-                self.doubt = intent
+                self.doubt, self._intent = intent, None
             raise
         await self._settled(intent)
 
     async def _settled(self, intent: Intent) -> None:
         """Klipper prints the job."""
+        self._intent = None
         try:
             jobs = await self._book.settle(intent, happened=True)
         except MoonError as error:  # it stays on disk with its intent, so nobody will start it unseen
@@ -149,15 +147,18 @@ class Loader:
         if load is not None:
             self.order(load)
 
-    async def _fail(self, error: MoonError, intent: Intent | None) -> None:
+    def _fail(self, error: MoonError) -> None:
         self._line.failed()
+        intent = self._intent or self.doubt
         what = intent.filename if intent is not None else "the next job"
         logger.warning("the job queue is paused, %s was not started: %s", what, error.message)
         self._printer.say(f"!! The job queue is paused, {what} was not started: {error.message}")
-        if intent is not None and self.doubt is None:
-            await self._give_up(intent)
 
-    async def _give_up(self, intent: Intent) -> None:
+    async def _give_up(self) -> None:
+        """What was to be started is not; it stays in the queue."""
+        intent, self._intent = self._intent, None
+        if intent is None:
+            return
         try:
             await self._book.settle(intent, happened=False)
         except MoonError as error:

@@ -73,7 +73,8 @@ class JobQueue:
         """Follow the printer and load jobs until cancelled."""
         jobs, memory, self._loader.doubt = await self._book.open()
         self._line.begin(memory, jobs, self._boot(), doubt=self._loader.doubt is not None)
-        self._came_up, self._written = False, None
+        self._came_up, self._written = False, memory
+        await self._try_to_remember()  # of this start of the host, before there are jobs
         async with trio.open_nursery() as nursery:
             await nursery.start(self._follow_jobs)
             await nursery.start(self._follow_klippy)
@@ -211,12 +212,12 @@ class JobQueue:
     async def pause(self) -> None:
         """Load nothing more; a start of which Klipper knows already goes on."""
         self._pause()
-        await self._wish_remembered()
+        await self._try_to_remember()
 
     async def start(self) -> None:
         """Load the next job, or be ready to do so after the present print."""
         self._start()
-        await self._wish_remembered()
+        await self._try_to_remember()
 
     def _pause(self) -> None:
         self._line.pause()
@@ -225,7 +226,7 @@ class JobQueue:
     def _start(self) -> None:
         self._obey(self._line.start(at_work=self._at_work, connected=self._printer.connected))
 
-    async def _wish_remembered(self) -> None:
+    async def _try_to_remember(self) -> None:
         try:
             await self._remember()
         except NoSpace as error:  # no reason not to do what was asked for

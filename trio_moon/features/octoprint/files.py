@@ -104,6 +104,7 @@ class LocalFiles:
         except (Conflict, KlippyRefused):
             if not start or not await self._octoprint.print_later(path):
                 raise
+            self._octoprint.selected = None
         return NOTHING
 
     async def _transfer(self, verb: str, path: str, destination: str, caller: Caller) -> Reply:
