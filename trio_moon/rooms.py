@@ -162,8 +162,7 @@ def _proc_stats(ground: Ground) -> Room:
 
 
 def _database(ground: Ground) -> Room:
-    folder = ground.paths.root / "backup" / "database"
-    ground.database.adopt_copies(folder)
+    ground.database.adopt_copies(ground.paths.database_backups)
 
     async def identity() -> dict[str, object]:
         return {"instance_id": await trio.to_thread.run_sync(instance_id, ground.paths.root)}
@@ -172,7 +171,7 @@ def _database(ground: Ground) -> Room:
         ground.namespaces,
         ground.database,
         ground.paths.database / "trio_moon.db",
-        folder,
+        ground.paths.database_backups,
         views={"moonraker": identity, "gcode_metadata": ground.files.all_metadata},
         written={"webcams": ground.webcams.reread},
     )

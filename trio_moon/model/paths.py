@@ -29,6 +29,10 @@ class DataPaths(Struct, frozen=True):
         return self.root / "database"
 
     @property
+    def database_backups(self) -> Path:
+        return self.root / "backup" / "database"
+
+    @property
     def comms(self) -> Path:
         return self.root / "comms"
 

@@ -309,12 +309,15 @@ async def test_a_link_in_a_circle_ends_the_walk(world: World) -> None:
         assert "sub/x.gcode" in {file["path"] for file in await world.call("list")}
 
 
-async def test_reserved_folders_are_for_nobody(tmp_path: Path) -> None:
-    async with World.open(tmp_path) as world:
-        (world.gcodes / "db").symlink_to(world.paths.database)
-        world.write("database/trio_moon.db", "secret")
+@pytest.mark.parametrize("folder", ["database", "backup/database", "certs"])
+async def test_reserved_folders_are_for_nobody(tmp_path: Path, folder: str) -> None:
+    async with World.open(tmp_path, link_targets=(tmp_path,)) as world:
+        world.write("other/plain.txt", "for all")
+        world.write(f"{folder}/secret.db", "secret")
+        (world.gcodes / "link").symlink_to(world.paths.root)
+        assert await world.http("GET", "/server/files/gcodes/link/other/plain.txt")
         with pytest.raises(Forbidden):
-            await world.http("GET", "/server/files/gcodes/db/trio_moon.db")
+            await world.http("GET", f"/server/files/gcodes/link/{folder}/secret.db")
 
 
 async def test_a_folder_that_holds_what_is_reserved_stays_and_is_copied_without_it(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ class Files:
                 *(Root(name, path) for name, path in settings.extra_roots),
             ],
             link_targets=settings.link_targets,
-            reserved=(paths.database, paths.certs, *reserved),
+            reserved=(paths.database, paths.database_backups, paths.certs, *reserved),
         )
         self.library = Library(self._roots, printer.mirror, audience)
         processes = settings.process_objects and objects.is_installed()
