@@ -13,6 +13,7 @@ import trio
 from trio_moon.kit.connect import PeerLost
 from trio_moon.kit.framing import FrameSplitter
 from trio_moon.kit.periodic import beat_early
+from trio_moon.kit.readable import whenever_readable
 from trio_moon.model.errors import KlippyAway
 from trio_moon.printer.codec import MAX_FRAME_BYTES, BadFrame, Message, StatusMessage, parse
 
@@ -80,9 +81,9 @@ class KlippyLink:
         """
         splitter = FrameSplitter(MAX_FRAME_BYTES)
         skipped = ""
-        sock, wait_readable = self._sock, trio.lowlevel.wait_readable
-        while True:
-            await wait_readable(sock)
+
+        def read() -> bool:
+            nonlocal skipped
             for frame in splitter.feed(self._receive_now()):
                 try:
                     message = parse(frame)
@@ -93,6 +94,9 @@ class KlippyLink:
             beat_early()
             if splitter.oversized:
                 skipped = skipped or _note_skipped(f"it is longer than {MAX_FRAME_BYTES // 2**20} MiB")
+            return False
+
+        await whenever_readable(self._sock, read)
 
     def _receive_now(self) -> bytes:
         """What is there; b"" if it was a false alarm."""

@@ -76,13 +76,18 @@ class Line:
         self.talk = talk
         self._stream = stream
         self._limits = limits
+        self._said = b""
 
-    async def hear(self, messages: list[bytes | str]) -> None:
-        """Pass on what the client says; a Klipper that doesn't listen ends the line."""
-        texts = (message.encode() if isinstance(message, str) else message for message in messages)
+    def hear(self, messages: list[bytes | str]) -> bool:
+        """Keep what the client says, for `caught_up` to pass on."""
+        self._said = b"".join(text.encode() + ETX if isinstance(text, str) else text + ETX for text in messages)
+        return False
+
+    async def caught_up(self) -> None:
+        """Pass on what the client said; a Klipper that doesn't listen ends the line."""
         try:
             with trio.fail_after(self._limits.no_progress):
-                await self._stream.send_all(b"".join(text + ETX for text in texts))
+                await self._stream.send_all(self._said)
         except trio.TooSlowError:
             self.talk.end(1013, "Klipper doesn't listen")
         except (trio.BrokenResourceError, trio.ClosedResourceError):

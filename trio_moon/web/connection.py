@@ -75,12 +75,17 @@ class Connection:
             return data
         while True:
             await trio.lowlevel.wait_readable(self.sock)
-            try:
-                return self.sock.recv(size)
-            except BlockingIOError:
-                continue
-            except OSError:
-                return b""
+            if (received := self.receive_now(size)) is not None:
+                return received
+
+    def receive_now(self, size: int = 65536) -> bytes | None:
+        """What has come; None if nothing has, b"" at the end."""
+        try:
+            return self.sock.recv(size)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
 
     def unread(self, data: bytes) -> None:
         """Put bytes back: the next `receive` returns them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 import trio
@@ -34,51 +35,55 @@ class Conversation:
         self._nursery = nursery
         self._most_waiting = most_waiting
         self._most_said = most_said // 4
+        self._unheard: deque[bytes | str] = deque()
         self._waiting = 0
         self._some_answered = trio.Event()
 
-    async def hear(self, messages: list[bytes | str]) -> None:
+    def hear(self, messages: list[bytes | str]) -> bool:
         """Answer what came with one read, with one send for all answers that needn't wait.
 
-        Comes back late when the client must first read, or has too many calls that wait.
+        False when the client must first read, or has too many calls that wait: then `caught_up` hears the rest.
         """
-        outlet, begin = self._outlet, self._jsonrpc.begin
+        outlet, begin, unheard = self._outlet, self._jsonrpc.begin, self._unheard
+        unheard.extend(messages)
         corked, said = outlet.cork(), 0
         try:
-            for message in messages:
+            while unheard:
                 place = len(corked)
-                outcome = begin(message, self._caller)
+                outcome = begin(unheard.popleft(), self._caller)
                 if isinstance(outcome, bytes):
                     corked.insert(place, self._framing(outcome))  # before the news that the call itself caused
                     said += len(outcome)
                     if said > self._most_said:  # one read may hold a thousand short calls with long answers
                         outlet.uncork()
                         if outlet.crowded:
-                            await outlet.drained()
+                            return False
                         corked, said = outlet.cork(), 0
                 elif outcome is not None:
-                    self._waiting += 1
-                    if isinstance(outcome, Promised):
-                        outcome.then(self._tell)
-                    elif isinstance(outcome, Batch):
-                        self._waiting += BATCH_COST - 1
-                        self._nursery.start_soon(self._answer, outcome, BATCH_COST)
-                    else:
-                        self._nursery.start_soon(self._answer, outcome, 1)
+                    self._await(outcome)
                     if self._waiting >= self._most_waiting or outlet.crowded:
-                        outlet.uncork()
-                        await self._room()
-                        await outlet.drained()
-                        corked = outlet.cork()
+                        return False
         finally:
             outlet.uncork()
-        if outlet.crowded:
-            await outlet.drained()
+        return not outlet.crowded
 
-    async def _room(self) -> None:
-        while self._waiting >= self._most_waiting:
-            self._some_answered = trio.Event()
-            await self._some_answered.wait()
+    def _await(self, later: Later) -> None:
+        cost = BATCH_COST if isinstance(later, Batch) else 1
+        self._waiting += cost
+        if isinstance(later, Promised):
+            later.then(self._tell)
+        else:
+            self._nursery.start_soon(self._answer, later, cost)
+
+    async def caught_up(self) -> None:
+        """Wait until everything is heard, and the client may go on."""
+        while True:
+            while self._waiting >= self._most_waiting:
+                self._some_answered = trio.Event()
+                await self._some_answered.wait()
+            await self._outlet.drained()
+            if self.hear([]):
+                return
 
     async def _answer(self, later: Later, cost: int) -> None:
         self._tell(await later(), cost)

@@ -6,6 +6,7 @@ from typing import Protocol, cast
 
 import trio
 
+from trio_moon.kit.readable import whenever_readable
 from trio_moon.model.errors import TooLarge, TooMany
 from trio_moon.rpc.caller import Caller
 from trio_moon.web.body_reader import Pace
@@ -19,8 +20,11 @@ from trio_moon.web.sessions import Sessions
 class Hearer(Protocol):
     """Who the messages are for."""
 
-    async def hear(self, messages: list[bytes | str]) -> None:
-        """Take what came with one read; comes back late when no more should be read."""
+    def hear(self, messages: list[bytes | str]) -> bool:
+        """Take what came with one read; False when no more should be read until it has caught up."""
+
+    async def caught_up(self) -> None:
+        """Wait until what was taken has been seen to, and more may come."""
 
 
 class Talk:
@@ -45,31 +49,47 @@ class Talk:
         self._pace: Pace | None = None
         """Of the message that is in pieces; slow ones would keep the budget from others."""
         self._last: tuple[int, str] | None = None
-        self._ended = False
+        self._ended = self._left = self._behind = False
         self._opened_at = self._heard_at = trio.current_time()
         self._heard = self._pinged = False
         self.outlet = Outlet(connection, frame_text, nursery, sessions.limits, self.end)
 
     async def run(self, hearer: Hearer, data: bytes) -> None:
-        """Hear until the client or we close."""
+        """Hear until the client or we close; `data` is what came with the upgrade."""
         connection = self._connection
-        while True:
-            if data:
-                messages = self._read(data)
-                if messages:
-                    await hearer.hear(messages)
-                elif self.outlet.crowded:  # with pongs
-                    await self.outlet.drained()
-                if self._last is not None:
-                    self.end(*self._last)
-            if self._ended:
-                if not self.outlet.stuck:
-                    await connection.linger()
-                return
-            data = await connection.receive()
-            if not data:
-                return
+
+        def read() -> bool:
+            received = connection.receive_now()
+            if received is None:
+                return False
             self._heard = True
+            self._left = not received
+            return self._left or not self._take(received, hearer)
+
+        goes_on = not data or self._take(data, hearer)
+        while goes_on or await self._settle(hearer):
+            await whenever_readable(connection.sock, read)
+            goes_on = False
+
+    def _take(self, data: bytes, hearer: Hearer) -> bool:
+        """Hear what came; False if something has to be waited for, or ends the session: see `_settle`."""
+        messages = self._read(data)
+        self._behind = bool(messages) and not hearer.hear(messages)
+        return not (self._behind or self._ended or self._last is not None or self.outlet.crowded)
+
+    async def _settle(self, hearer: Hearer) -> bool:
+        """Wait until the client may go on; False if the session has ended."""
+        if self._left:
+            return False
+        if self._behind:
+            await hearer.caught_up()
+        elif self.outlet.crowded:  # with pongs
+            await self.outlet.drained()
+        if self._last is not None:
+            self.end(*self._last)
+        if self._ended and not self.outlet.stuck:
+            await self._connection.linger()
+        return not self._ended
 
     def _read(self, data: bytes) -> list[bytes | str]:
         """The messages that `data` completes. What the protocol forbids ends the session."""

@@ -46,8 +46,8 @@ class UnixLane:
                     frames = splitter.feed(data)
                     if splitter.oversized or splitter.pending_bytes > limits.message_bytes:
                         break
-                    if frames:
-                        await conversation.hear(list(frames))
+                    if frames and not conversation.hear(list(frames)):
+                        await conversation.caught_up()
             finally:
                 self._sessions.end(session)
                 outlet.shut()
