@@ -153,6 +153,8 @@ async def test_big_answers_and_files_come_through_whole(tls: Running) -> None:
 
 
 async def test_sockets_of_tls_connections_are_given_back(tls: Running) -> None:
+    http = await connect(tls)
+    assert (await http.ask("GET", "/server/info")).status == 200  # what is opened once is open
     before = len(os.listdir("/proc/self/fd"))
     for number in range(20):
         stream = await tls.connect_tls(*(["h2"] if number % 2 else []))

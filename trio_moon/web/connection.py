@@ -19,14 +19,10 @@ class Gone(Exception):
 
 
 class Connection:
-    """Bytes in and out of one client. Its lane sets `deadline`; the door's sweeper enforces it.
-
-    Whatever is unread may be put back with `unread`, so that a whole connection can be handed to another lane.
-    """
+    """Bytes in and out of one client. Its lane sets `deadline`; the door's sweeper enforces it."""
 
     __slots__ = (
         "_half_closed_at",
-        "_unread",
         "address",
         "busy",
         "deadline",
@@ -61,7 +57,6 @@ class Connection:
         """Whether the service is going: the next answer is the last."""
         self.on_sweep: Callable[[float], None] | None = None
         self._half_closed_at = math.inf
-        self._unread = b""
 
     @property
     def spare(self) -> bool:
@@ -70,9 +65,6 @@ class Connection:
 
     async def receive(self, size: int = 65536) -> bytes:
         """The next bytes; b"" at the end, also if the client has broken the connection."""
-        if self._unread:
-            data, self._unread = self._unread, b""
-            return data
         while True:
             await trio.lowlevel.wait_readable(self.sock)
             if (received := self.receive_now(size)) is not None:
@@ -86,10 +78,6 @@ class Connection:
             return None
         except OSError:
             return b""
-
-    def unread(self, data: bytes) -> None:
-        """Put bytes back: the next `receive` returns them."""
-        self._unread = data + self._unread
 
     def send_now(self, data: bytes | memoryview) -> int:
         """Send as much as goes without waiting and say how much that was. Raises Gone."""

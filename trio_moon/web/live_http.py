@@ -9,9 +9,10 @@ from contextlib import suppress
 
 import trio
 
+from trio_moon.kit.readable import whenever_readable
 from trio_moon.model.errors import RequestError, TooLarge
 from trio_moon.rpc.caller import Transport
-from trio_moon.web.answers import Answer, Answers, Call, error_answer
+from trio_moon.web.answers import Answer, Answers, Call, Later, error_answer
 from trio_moon.web.body_framing import body_of
 from trio_moon.web.body_reader import SHORT, read_whole, skip
 from trio_moon.web.budget import Budget
@@ -99,6 +100,9 @@ class _Exchange:
         self._connection = connection
         self._buffer = b""
         self._out: list[bytes] = []
+        self._left = False
+        self._begun: Call | Answer | Later | None = None
+        """What became of the next request already, for a task to go on with."""
         self._known_head = b""
         self._known: ParsedHead | None = None
         """What the last head was parsed to: who keeps a connection asks the same again and again."""
@@ -130,21 +134,74 @@ class _Exchange:
                     return self._parsed(end + 4), end + 4
                 refuse_hopeless(self._buffer, limits.head_bytes)
             await self._flush()
-            if self._buffer:
-                if connection.deadline == math.inf:
-                    connection.deadline = trio.current_time() + limits.head_time
-                connection.last_words = TOO_SLOW
-            elif connection.proven:
-                connection.deadline = trio.current_time() + limits.keep_alive
-            connection.busy = bool(self._buffer)
-            data = await connection.receive(READ_SIZE)
-            connection.busy = True
-            connection.last_words = b""
-            if connection.proven and not self._buffer:
-                connection.deadline = math.inf
-            if not data:
+            self._expect_more()
+            await whenever_readable(connection.sock, self._read)
+            if self._left:
                 raise Gone("between two requests")
-            self._buffer = self._buffer + data if self._buffer else data
+
+    def _expect_more(self) -> None:
+        """How long the client may take to send more, and what it is told when it takes longer."""
+        connection, limits = self._connection, self._limits
+        if self._buffer:
+            if connection.deadline == math.inf:
+                connection.deadline = trio.current_time() + limits.head_time
+            connection.last_words = TOO_SLOW
+        elif connection.proven:
+            connection.deadline = trio.current_time() + limits.keep_alive
+        connection.busy = bool(self._buffer)
+
+    def _read(self) -> bool:
+        """Read what has come, and answer it if that needs no task; True if it does."""
+        connection = self._connection
+        data = connection.receive_now(READ_SIZE)
+        if data is None:
+            return False
+        connection.busy = True
+        connection.last_words = b""
+        if connection.proven and not self._buffer:
+            connection.deadline = math.inf
+        self._left = not data
+        self._buffer = self._buffer + data if self._buffer else data
+        return self._left or not self._answer_now()
+
+    def _answer_now(self) -> bool:
+        """Answer a request that is all there is, has no body, and whose answer is there at once.
+
+        False if a task must do it, or what remains of it: see `_begun`.
+        """
+        connection, buffer = self._connection, self._buffer
+        if buffer.find(b"\r\n\r\n") != len(buffer) - 4 or not 4 < len(buffer) <= self._limits.head_bytes:
+            return False
+        try:
+            parsed = self._parsed(len(buffer))
+        except BadRequest:
+            return False  # again, where it is answered
+        if (
+            parsed.body_length
+            or parsed.chunked
+            or not parsed.keep_alive
+            or parsed.head.transport is Transport.WEBSOCKET
+        ):
+            return False
+        connection.deadline = math.inf
+        connection.proven = True
+        call = self._answers.open(parsed.head)
+        begun = call.begin(b"") if isinstance(call, Call) and not call.is_upload else call
+        if not isinstance(begun, Answer) or begun.file is not None or connection.ending:
+            self._begun = begun
+            return False
+        self._buffer = b""
+        data = render(begun, keep_alive=True, head_only=parsed.head.verb == "HEAD")
+        try:
+            sent = connection.send_now(data)
+        except Gone:
+            self._left = True
+            return False
+        if sent < len(data):
+            self._out.append(data[sent:])
+            return False
+        self._expect_more()
+        return True
 
     def _parsed(self, size: int) -> ParsedHead:
         """The head in the first `size` bytes of the buffer."""
@@ -171,7 +228,11 @@ class _Exchange:
             await self._flush()
             await self._lane._websocket(connection, parsed, self._take_all())
             return False
-        call = self._answers.open(parsed.head)
+        begun, self._begun = self._begun, None
+        if begun is not None and not isinstance(begun, Call):
+            self._buffer = self._buffer[size:]
+            return await self._give(parsed, begun if isinstance(begun, Answer) else await self._outcome_of(begun))
+        call = begun or self._answers.open(parsed.head)
         if isinstance(call, Answer):
             return await self._answer_early(parsed, size, call)
         if call.is_upload:
@@ -185,16 +246,16 @@ class _Exchange:
         else:
             body, self._buffer = b"", self._buffer[size:]
         outcome = call.begin(body)
-        if isinstance(outcome, Answer):
-            answer = outcome
-        else:
-            await self._flush()
-            connection.waiting_since = trio.current_time()
-            try:
-                answer = await outcome()
-            finally:
-                connection.waiting_since = math.inf
-        return await self._give(parsed, answer)
+        return await self._give(parsed, outcome if isinstance(outcome, Answer) else await self._outcome_of(outcome))
+
+    async def _outcome_of(self, later: Later) -> Answer:
+        connection = self._connection
+        await self._flush()
+        connection.waiting_since = trio.current_time()
+        try:
+            return await later()
+        finally:
+            connection.waiting_since = math.inf
 
     async def _body(self, parsed: ParsedHead, size: int, call: Call) -> bytes:
         """The body behind a head of `size` bytes. Raises TooLarge, TooMany, BadRequest and Gone."""
