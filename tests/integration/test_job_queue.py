@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -417,3 +418,39 @@ async def test_a_kill_while_klipper_is_asked_neither_loses_a_job_nor_prints_it_t
         assert await state_of(client) == expected
         asked = [request for request in klipper.received if PRINT in str(request.params)]
         assert len(asked) == 1
+
+
+KILLS = 8
+
+
+@pytest.mark.slow
+async def test_kills_at_any_moment_cost_no_job_and_print_none_twice(tmp_path: Path, nursery: trio.Nursery) -> None:
+    chance = random.Random(7)
+    paths = configure(tmp_path, AUTOMATIC)
+    names = [f"part{number}.gcode" for number in range(60)]
+    for name in names:
+        (paths.gcodes / name).write_bytes(SHORT)
+    klipper = SimulatedKlipper(
+        paths.comms / "klippy.sock", gcodes=paths.gcodes, speed=float("inf"), status_interval=0.02
+    )
+    await nursery.start(klipper.run)
+    async with process(paths) as (service, client):
+        await klippy_is_ready(client)
+        await client.post("/server/job_queue/job", json={"filenames": names})
+        for _ in range(KILLS):
+            await client.post("/server/job_queue/start")
+            await trio.sleep(chance.uniform(0.0, 0.3))
+            await service.kill()
+            client = await service.start()
+            await klippy_is_ready(client)
+        with trio.fail_after(60):
+            while (status := await state_of(client))[1]:
+                if status[0] == "paused":
+                    await client.post("/server/job_queue/start")
+                await trio.sleep(0.05)
+    printed = [
+        str(request.params["script"]).partition('"')[2].rstrip('"')
+        for request in klipper.received
+        if request.method == "gcode/script" and PRINT in str(request.params)
+    ]
+    assert printed == names

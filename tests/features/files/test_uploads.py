@@ -8,7 +8,7 @@ import io
 import os
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +18,16 @@ import trio
 from tests.features.files.world import World
 from trio_moon.features.files import listing, starter
 from trio_moon.features.files.places import STAGING
-from trio_moon.model.errors import BadParams, Forbidden, MoonError, NoSpace, NotFound, Unprocessable
+from trio_moon.model.errors import (
+    BadParams,
+    Forbidden,
+    KlippyAway,
+    MoonError,
+    NoSpace,
+    NotFound,
+    TooMany,
+    Unprocessable,
+)
 from trio_moon.model.errors import TooLarge as TooLargeError
 from trio_moon.model.events import KlippyReady
 from trio_moon.store.database import Database, StoreFailed
@@ -320,6 +329,107 @@ async def test_who_refuses_the_start_does_not_refuse_the_upload(world: World) ->
     assert isinstance(reply.value, dict)
     assert reply.value["print_started"] is False
     assert "not enough filament" in str(world.told("notify_gcode_response"))
+
+
+class Queue:
+    """What takes uploads that can't be printed at once."""
+
+    def __init__(self) -> None:
+        self.files: list[str] = []
+        self.is_loading = False
+        self.is_full = False
+
+    async def enqueue(self, filename: str) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.is_full:
+            raise TooMany("the job queue is full")
+        self.files.append(filename)
+
+
+def nothing(world: World, queue: Queue) -> None:
+    world.prints("", "standby")
+
+
+def is_printing(world: World, queue: Queue) -> None:
+    world.prints("old.gcode")
+
+
+def is_stopped(world: World, queue: Queue) -> None:
+    world.printer.state = "shutdown"
+
+
+def is_away(world: World, queue: Queue) -> None:
+    assert not world.printer.connected
+
+
+def is_loading_another(world: World, queue: Queue) -> None:
+    world.prints("", "standby")
+    queue.is_loading = True
+
+
+def refuses(world: World, queue: Queue) -> None:
+    async def refuse(filename: str) -> None:
+        await trio.lowlevel.checkpoint()
+        raise Forbidden("not enough filament")
+
+    world.printer.before_print.append(refuse)
+    world.prints("", "standby")
+
+
+def is_lost_meanwhile(world: World, queue: Queue) -> None:
+    async def go_away(filename: str) -> None:
+        await trio.lowlevel.checkpoint()
+        raise KlippyAway("Klipper went away")
+
+    world.printer.before_print.append(go_away)
+    world.prints("", "standby")
+
+
+def is_printing_and_the_queue_full(world: World, queue: Queue) -> None:
+    world.prints("old.gcode")
+    queue.is_full = True
+
+
+@pytest.mark.parametrize(
+    ("the_printer", "started", "queued"),
+    [
+        (nothing, True, False),
+        (is_printing, False, True),
+        (is_stopped, False, True),
+        (is_away, False, True),
+        (is_loading_another, False, True),
+        (refuses, False, True),
+        (is_lost_meanwhile, False, False),  # perhaps it prints
+        (is_printing_and_the_queue_full, False, False),
+    ],
+)
+async def test_with_a_queue_what_can_not_be_printed_at_once_waits_there(
+    tmp_path: Path, the_printer: Callable[[World, Queue], None], started: bool, queued: bool
+) -> None:
+    async with World.open(tmp_path, queue_uploads=True) as world:
+        queue = Queue()
+        world.files.queue_late_prints_in(queue)
+        the_printer(world, queue)
+        reply = await world.upload("x.gcode", CONTENT, print="true")
+        assert isinstance(reply.value, dict)
+        assert (reply.value["print_started"], reply.value["print_queued"]) == (started, queued)
+        assert (len(world.printer.started), queue.files) == (int(started), ["x.gcode"] * queued)
+
+
+async def test_without_the_option_nothing_is_queued(world: World) -> None:
+    queue = Queue()
+    world.files.queue_late_prints_in(queue)
+    world.prints("old.gcode")
+    await world.upload("x.gcode", CONTENT, print="true")
+    assert queue.files == []
+
+
+async def test_what_can_be_printed_is_called_as_klipper_calls_it(world: World) -> None:
+    world.write("gcodes/sub/part.gcode")
+    for name in ("sub/part.gcode", "/sub//part.gcode", "./sub/part.gcode"):
+        assert await world.files.printable(name) == "sub/part.gcode"
+    for name in ("sub", "nope.gcode", "", "../gcodes/sub/part.gcode", "a\nb"):
+        assert await world.files.printable(name) is None
 
 
 # --- UFP
