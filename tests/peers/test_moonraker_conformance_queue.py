@@ -128,6 +128,20 @@ async def test_jobs_follow_each_other_alike(queues: tuple[Queue, Queue]) -> None
     assert told[0] == told[1]
 
 
+async def test_a_jump_is_answered_alike_and_ours_is_told(queues: tuple[Queue, Queue]) -> None:
+    answers, told = [], []
+    for queue, news in zip(queues, (2, 3), strict=True):
+        last = (await queue.add("short.gcode", "waits.gcode"))["queued_jobs"][-1]
+        answers.append(await queue.call("jump", job_id=last["job_id"]))
+        assert [job["filename"] for job in answers[-1]["queued_jobs"]] == ["waits.gcode", "short.gcode"]
+        await queue.call("delete_job", all=True)
+        told.append(await queue.hear(news))
+    assert not list(unlike(answers[0], answers[1]))
+    theirs, mine = told
+    assert mine.pop(1) == ("state_changed", "paused", ["waits.gcode", "short.gcode"])
+    assert mine == theirs
+
+
 async def test_a_cancelled_print_pauses_both_queues(queues: tuple[Queue, Queue]) -> None:
     told = []
     for queue in queues:
