@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import select
 import socket
 from collections.abc import Iterator
@@ -114,6 +115,47 @@ async def test_a_reader_may_cancel_its_own_task_and_others(way: str) -> None:
             theirs.close()
 
 
+async def test_a_reader_may_cancel_a_task_that_trio_was_about_to_wake(way: str, pair: Pair) -> None:
+    ours, theirs = pair
+    left, right = socket.socketpair()
+    scope, cancelled = trio.CancelScope(), trio.Event()
+
+    def read() -> bool:
+        ours.recv(10)
+        scope.cancel()
+        return False
+
+    async def wait_as_trio_does() -> None:
+        with scope:
+            await trio.lowlevel.wait_readable(left)
+        cancelled.set()
+
+    with left, right:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(whenever_readable, ours, read)
+            nursery.start_soon(wait_as_trio_does)
+            await trio.sleep(0.01)
+            theirs.send(b"x")
+            right.send(b"x")  # both at once
+            with trio.fail_after(5) as patience:
+                await cancelled.wait()
+            assert patience.deadline - trio.current_time() > 0  # not because Trio's wait was over
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_reader_may_close_its_socket(way: str, pair: Pair) -> None:
+    ours, theirs = pair
+
+    def read() -> bool:
+        ours.close()
+        return True
+
+    theirs.send(b"x")
+    with trio.fail_after(5):
+        await whenever_readable(ours, read)
+        assert await trio.to_thread.run_sync(lambda: "Trio goes on") == "Trio goes on"
+
+
 async def test_a_task_that_the_reader_wakes_runs_at_once(way: str, pair: Pair, nursery: trio.Nursery) -> None:
     ours, theirs = pair
     woken, started = trio.Event(), trio.Event()
@@ -196,6 +238,25 @@ async def test_reading_in_trios_place_runs_no_task(pair: Pair, nursery: trio.Nur
     assert made <= 2  # the thread's own beginning
     assert len(came) == 20
     nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("why_not", [FileNotFoundError, PermissionError])
+async def test_a_process_that_may_not_look_at_itself_reads_by_a_task(
+    why_not: type[OSError], pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = pair
+    looks = 0
+
+    def refuse(path: str) -> list[str]:
+        nonlocal looks
+        looks += 1
+        raise why_not(path)
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    for _ in range(3):
+        theirs.send(b"x")
+        await whenever_readable(ours, lambda: ours.recv(1) == b"x")
+    assert looks == 1
 
 
 async def test_a_jumping_clock_still_jumps(

@@ -90,7 +90,8 @@ class _Wait(trio.abc.Instrument):
 
     def _leave(self, attended: _Attended) -> None:
         del self._attended[attended.number]
-        self._epoll.unregister(attended.number)
+        with suppress(OSError):  # `read` has closed it
+            self._epoll.unregister(attended.number)
 
     # what Trio calls
 
@@ -116,11 +117,14 @@ class _Wait(trio.abc.Instrument):
     def _serve(self, timeout: float) -> bool:
         """Read what comes within `timeout`; True if something came that Trio waits for."""
         for_trio = False
-        for number, _ in self._epoll.poll(timeout):
+        events = self._epoll.poll(timeout)
+        for number, _ in events:
             if number == self._trios_number:
                 for_trio = True
             elif (attended := self._attended.get(number)) is not None:
                 self._read(attended)
+        if for_trio and len(events) > 1:  # what was read may have cancelled the task that Trio would have woken
+            self._wake_trio()
         return for_trio
 
     def _read(self, attended: _Attended) -> None:
@@ -138,7 +142,7 @@ class _Wait(trio.abc.Instrument):
         self._trios.modify(self._always_readable, select.EPOLLIN | select.EPOLLONESHOT)
 
 
-_of_this_run: RunVar[_Wait] = RunVar("the wait in Trio's place")
+_of_this_run: RunVar[_Wait | None] = RunVar("the wait in Trio's place")
 
 
 def _wait() -> _Wait | None:
@@ -146,17 +150,17 @@ def _wait() -> _Wait | None:
     with suppress(LookupError):
         return _of_this_run.get()
     trios = None if hasattr(trio.lowlevel.current_clock(), "jump") else _trios_epoll()
-    if trios is None:
-        return None
-    _of_this_run.set(wait := _Wait(trios))
-    trio.lowlevel.spawn_system_task(wait.run)
+    wait = None if trios is None else _Wait(trios)
+    _of_this_run.set(wait)
+    if wait is not None:
+        trio.lowlevel.spawn_system_task(wait.run)
     return wait
 
 
 def _trios_epoll() -> int | None:
     """The descriptor that Trio waits on: the only epoll of the process. None if that can't be said."""
     found = []
-    with suppress(FileNotFoundError):
+    with suppress(OSError):  # nor can it in a process that has got rights by its executable
         for number in os.listdir("/proc/self/fd"):
             with suppress(OSError):
                 if os.readlink(f"/proc/self/fd/{number}") == "anon_inode:[eventpoll]":
