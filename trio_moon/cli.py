@@ -16,6 +16,7 @@ import trio
 from trio_moon import __version__
 from trio_moon.app import App, Options, run_app
 from trio_moon.config.document import Document
+from trio_moon.kit.allocator import give_back_what_is_large
 from trio_moon.kit.supervise import describe_error
 from trio_moon.logbook import Logbook
 from trio_moon.model.errors import ConfigError
@@ -119,6 +120,7 @@ def methods(arguments: argparse.Namespace) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the service until SIGTERM or Ctrl-C."""
+    give_back_what_is_large()
     paths = DataPaths(arguments.data_path)
     log_file = None if arguments.no_log_file else (arguments.logfile or paths.logs / "moonraker.log")
     troubles = paths.make()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.integration.hostile_requests import HARMLESS, REQUESTS, mutated, upload
+from tests.integration.hostile_requests import HARMLESS, REQUESTS, mutated, post, upload
 from tests.integration.house import HOST, INFO, UPGRADE, House, open_house
 
 pytestmark = pytest.mark.slow
@@ -138,6 +138,18 @@ async def test_thousands_of_bad_requests_leave_nothing_behind(house: House) -> N
     warm = await soak(1000)
     assert await soak(2000) - warm < 24 * 1024  # about 5 MiB, usually
     await house.lets_go(before)
+    await house.is_unharmed()
+
+
+async def test_what_large_messages_and_passwords_took_is_given_back(house: House) -> None:
+    large = post(b"/server/jsonrpc", b"application/json", b'{"method": "' + b"x" * (6 << 20) + b'"}')
+    login = post(b"/access/login", b"application/json", b'{"username": "x", "password": "x"}')
+    before = house.memory
+    for _ in range(4):
+        async with trio.open_nursery() as nursery:
+            for request in (login, login, large, login):
+                nursery.start_soon(house.say, request)
+    assert house.memory - before < 20 * 1024  # 2 to 7 MiB, usually
     await house.is_unharmed()
 
 
