@@ -230,9 +230,12 @@ async def test_requests_that_are_not_whole_make_room_too(tmp_path: Path) -> None
     limits = replace(IMPATIENT, connections=20, first_request=30.0, no_progress=30.0)
     begun = b"POST /server/echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
     async with open_front(tmp_path, FrontSettings(limits=limits)) as front:
+        idle = HttpClient(await front.connect())
+        assert (await idle.ask("GET", "/server/info")).status == 200
         for _ in range(60):
             stream = await front.connect()
             await stream.send_all(begun)
+        assert await idle.closed()  # before all others
         with trio.fail_after(10):
             assert (await said_at_the_end(await last_request(front))).startswith(b"HTTP/1.1 200 ")
         await stream.send_all(b'"a": 12}')

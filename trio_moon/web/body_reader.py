@@ -72,7 +72,7 @@ async def skip(connection: Connection, body: Body, limits: Limits) -> None:
 
 async def _read_on(connection: Connection, body: Body, limits: Limits, take: Callable[[bytes], None]) -> None:
     pace = Pace(limits)
-    connection.proven = False  # one of the first to go again, until its request is whole
+    connection.receiving = True
     try:
         while not body.ended:
             connection.deadline = pace.deadline(body.size)
@@ -82,4 +82,4 @@ async def _read_on(connection: Connection, body: Body, limits: Limits, take: Cal
             take(body.feed(data))
     finally:
         connection.deadline = math.inf
-        connection.proven = True
+        connection.receiving = False

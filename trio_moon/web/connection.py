@@ -31,6 +31,7 @@ class Connection:
         "on_sweep",
         "opened_at",
         "proven",
+        "receiving",
         "scope",
         "secure",
         "sock",
@@ -53,6 +54,8 @@ class Connection:
         """Since when the client has been waiting for an answer: it may leave meanwhile."""
         self.busy = False
         """Whether a request is being read or answered."""
+        self.receiving = False
+        """Whether the body of a call is still coming."""
         self.ending = False
         """Whether the service is going: the next answer is the last."""
         self.on_sweep: Callable[[float], None] | None = None
@@ -60,8 +63,8 @@ class Connection:
 
     @property
     def spare(self) -> bool:
-        """Whether it may end when it gets crowded: nothing was asked, or nothing is, or the client sends no more."""
-        return not (self.proven and self.busy) or self._half_closed_at < math.inf
+        """Whether it may end when it gets crowded: nothing was asked, or nothing is, or not yet all, or it leaves."""
+        return not (self.proven and self.busy) or self.receiving or self._half_closed_at < math.inf
 
     async def receive(self, size: int = 65536) -> bytes:
         """The next bytes; b"" at the end, also if the client has broken the connection."""

@@ -92,11 +92,11 @@ class Door:
         return len(self._connections) < self._most or self._make_room(None)
 
     def _make_room(self, address: str | None) -> bool:
-        """End a connection that can be spared, one that never made a request if possible; of `address`, if given."""
+        """End a connection that can be spared, if possible one that never asked, or is idle; of `address`, if given."""
         spare = [c for c in self._connections if c.spare and address in (None, c.address)]
         if not spare:
             return False
-        self._forget(first := min(spare, key=lambda c: (c.proven, c.deadline)))  # which is over soonest
+        self._forget(first := min(spare, key=lambda c: (c.proven, c.busy, c.deadline)))  # which is over soonest
         first.cut()
         return True
 
