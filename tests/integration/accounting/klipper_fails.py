@@ -376,6 +376,19 @@ async def split_and_held_frames(house: House) -> None:
     await house.settle()
 
 
+@scenario(extruders=5)
+async def klipper_is_slow_and_has_many_tools(house: House) -> None:
+    """It is asked for the moves of each, one after the other."""
+    await house.begin()
+    house.klipper.faults.hold_frames = 0.5
+    for _ in range(2):
+        await house.printer.kill()
+        await house.printer.extrude(20)
+        await trio.sleep(1)
+        await house.printer.start()
+        await house.settle()
+
+
 @scenario()
 async def positions_are_nan(house: House) -> None:
     await house.begin()

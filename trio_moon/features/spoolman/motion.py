@@ -105,6 +105,8 @@ class FilamentMeter:
         self._lives = Lives()
         self._promises = Promises()
         self._listening: set[str] = set()
+        self._subscribed: set[str] = set()
+        """The extruders whose moves are told on the present connection."""
         self.source = "position" if source == "position" else "motion"
         self.extruder = "extruder"
         """The active one, as far as we know."""
@@ -124,7 +126,7 @@ class FilamentMeter:
             with self._printer.events.subscribe() as news:
                 task_status.started()
                 task_status = trio.TASK_STATUS_IGNORED
-                self._source_open = False
+                self._close_source()
                 if self._identify() != self._ledger.state.session:
                     self._measuring = False  # Klipper went, and perhaps came, while nobody listened
                 self._begin_measuring()
@@ -145,7 +147,8 @@ class FilamentMeter:
     def _follow(self, event: KlippyEvent) -> None:
         match event:
             case KlippyConnected(state=state):
-                self._measuring = self._source_open = self._stopped = False
+                self._measuring = self._stopped = False
+                self._close_source()
                 self._lives.connected(state)
             case KlippyReady():
                 self._begin_measuring()
@@ -156,7 +159,8 @@ class FilamentMeter:
                 now = trio.current_time()
                 if self._source_open and self.source == "motion":
                     self._count(self._promises.at_the_end(now, clock=self._clock, stopped=self._stopped))
-                self._measuring = self._source_open = False
+                self._measuring = False
+                self._close_source()
                 self._lives.lost(now)
                 self._save_soon()
 
@@ -242,7 +246,8 @@ class FilamentMeter:
         try:
             with trio.move_on_after(SUBSCRIBE_TIMEOUT):
                 for name in self._extruders():
-                    await self._listen_to(name)
+                    if name not in self._subscribed:  # a slow Klipper gets there in several attempts
+                        await self._listen_to(name)
                 await self._look()
                 self.source, self._source_open = "motion", True
         except KlippyRefused as error:
@@ -254,6 +259,10 @@ class FilamentMeter:
                 self._observe_position(moment)
         except PeerError as error:
             logger.info("Klipper doesn't tell its moves yet: %s", error)
+
+    def _close_source(self) -> None:
+        self._source_open = False
+        self._subscribed.clear()
 
     async def _look_at_promises(self) -> None:
         while True:
@@ -292,6 +301,7 @@ class FilamentMeter:
             self._printer.listen(method, lambda params: self._on_moves(extruder, params))
         params = {"name": extruder, "response_template": {"method": method}}
         await self._printer.ask("motion_report/dump_trapq", params)
+        self._subscribed.add(extruder)
 
     # --- inside the reader: no waiting
 
