@@ -467,6 +467,18 @@ async def test_a_big_answer_reaches_a_slow_reader_whole(live: Running) -> None:
     assert answer["result"] == "x" * 3_000_000
 
 
+async def test_who_says_goodbye_before_reading_gets_whole_frames_and_a_goodbye(live: Running) -> None:
+    client = await stuck_client(live)
+    (connection,) = live.front._door.connections
+    connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    params = {"number": 200_000}
+    await client.send(json.dumps({"jsonrpc": "2.0", "method": "server.big", "params": params, "id": 1}))
+    await client.send((1000).to_bytes(2, "big"), 8)
+    await trio.sleep(0.1)
+    assert (await client.message())["result"] == "x" * 200_000
+    assert await client.close_code() == 1000
+
+
 async def test_calls_of_a_client_that_does_not_read_are_not_piled_up(live: Running) -> None:
     client = await stuck_client(live)
     call = json.dumps({"jsonrpc": "2.0", "method": "server.big", "params": {"number": 100_000}, "id": 1})

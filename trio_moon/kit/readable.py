@@ -1,9 +1,10 @@
 """Sockets that are read without waking a task.
 
 Waking a task takes Trio's loop some fifteen functions: 100 to 130 µs on an idle machine, whose caches are cold, which
-is more than most of what arrives costs to handle. So the sockets on which most arrives (Klipper's, and the websockets)
-are read inside Trio's own wait for I/O: an instrument, which Trio calls before it waits, waits in its place, for these
-sockets and for all that Trio waits for, and returns to Trio as soon as there is anything for a task to do.
+is more than most of what arrives costs to handle. So the sockets on which most arrives (Klipper's, the websockets and
+plain HTTP) are read inside Trio's own wait for I/O: an instrument, which Trio calls before it waits, waits in its place
+for these sockets and for all that Trio waits for, and returns to Trio as soon as there is anything for a task to do.
+Trio's own wait, which follows, then ends at once, for something that it waits for is there; if nothing is, we add it.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from trio.lowlevel import Abort, RaiseCancelT, RunVar, Task
 Read = Callable[[], bool]
 
 LONGEST_WAIT = 86400.0
+"""As Trio's: there needn't be any deadline, and epoll takes no infinite timeout."""
 
 
 async def whenever_readable(sock: socket.socket, read: Read) -> None:
     """Call `read` each time the socket can be read, until it returns True or raises: that is raised here.
 
-    `read` runs in no task: it can't wait, and mustn't bring the deadline of a cancel scope forward.
+    `read` runs in no task: it can't wait or open a cancel scope, and mustn't bring the deadline of one forward; what it
+    wakes, starts or cancels runs at once. Nobody but `read` may close the socket meanwhile.
     """
     wait = _wait()
     if wait is not None:
@@ -51,9 +54,10 @@ class _Attended:
 
 
 class _Wait(trio.abc.Instrument):
-    """Waits in Trio's place, until the run of Trio ends."""
+    """Waits in Trio's place, until the run of Trio ends: on an epoll that holds Trio's epoll and our sockets."""
 
     def __init__(self, trios: int) -> None:
+        """`trios` is the descriptor of Trio's epoll."""
         self._epoll = select.epoll()
         self._trios = select.epoll.fromfd(os.dup(trios))
         self._trios_number = self._trios.fileno()

@@ -87,7 +87,8 @@ class Talk:
             await self.outlet.drained()
         if self._last is not None:
             self.end(*self._last)
-        if self._ended and not self.outlet.stuck:
+        if self._ended:  # what was begun is still sent, for a moment: see `Outlet.finish`
+            await self.outlet.drained()
             await self._connection.linger()
         return not self._ended
 
