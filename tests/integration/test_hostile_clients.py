@@ -226,13 +226,19 @@ async def test_websockets_beyond_the_limit_are_refused_and_their_places_come_bac
     async with house.watched() as watch, trio.open_nursery() as nursery:
         for _ in range(60):
             nursery.start_soon(open_one, b"X-Forwarded-For: 8.8.8.8\r\n")
+        for _ in range(60):
+            nursery.start_soon(open_one, b"X-Forwarded-For: 9.9.9.9\r\n")
+        with trio.fail_after(20):
+            while said.total() < 120:
+                await trio.sleep(0.05)
+        assert said[b"HTTP/1.1 101"] == 20  # 10 from each
         for _ in range(120):
             nursery.start_soon(open_one, b"")
         with trio.fail_after(20):
-            while said.total() < 180:
+            while said.total() < 240:
                 await trio.sleep(0.05)
         done.set()
-    assert said == {b"HTTP/1.1 101": 100, b"HTTP/1.1 503": 80}
+    assert said == {b"HTTP/1.1 101": 100, b"HTTP/1.1 503": 140}
     assert watch.longest < 5
     await house.lets_go(before)
     async with house.client.websocket() as socket:

@@ -57,8 +57,9 @@ class Sessions:
         if len(self._open) >= self._most or (not caller.authorized and len(self._open) >= self._most - kept):
             raise NoRoom("all places for websockets are taken (max_websocket_connections)")
         if not caller.authorized:
-            unknown = sum(not other.authorized for other, _ in self._open.values())
-            if unknown >= self.limits.unknown_sessions:
+            unknown = [other.address for other, _ in self._open.values() if not other.authorized]
+            most = self.limits.unknown_sessions
+            if len(unknown) >= most or unknown.count(caller.address) >= most / 2:  # one address leaves others room
                 raise NoRoom("too many websockets wait for a login")
 
     def begin(self, caller: Caller, outbox: Outbox, take_leave: TakeLeave) -> Session:
