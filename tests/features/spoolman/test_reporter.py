@@ -372,3 +372,20 @@ async def test_a_report_that_was_taken_back_is_watched_for_a_quarter_of_an_hour_
     assert len(world.ledger.watched(1)) == len(lost) > 0
     await trio.sleep(600)
     assert world.ledger.watched(1) == []
+
+
+async def test_news_of_a_report_that_was_sent_again_are_not_taken_for_the_lost_one(
+    world: World, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    monkeypatch.setattr("random.random", lambda: 0.5)  # one report in a hundred has a signature like the last one's
+    world.witness.news_begin()
+    lost = world.spoolman.lose_reports()
+    world.ledger.observe("extruder", 12.5)
+    while not world.ledger.state.intents or world.ledger.open_intent(1):
+        await trio.sleep(0.1)
+    world.spoolman.answer_use = world.spoolman.apply
+    while not world.spoolman.uses:
+        await trio.sleep(0.1)
+    world.witness.told(1, world.spoolman.used_mm, 0.0)  # after the answer
+    assert len(world.ledger.watched(1)) == len(lost)
+    assert world.pending == pytest.approx(0, abs=1e-6)

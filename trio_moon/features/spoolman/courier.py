@@ -115,7 +115,8 @@ class Courier:
     async def _report(self, spool: Spool) -> Away | None:
         if not self._has_report(spool.id):  # the reading has just explained it
             return None
-        amount = signed(self._ledger.state.pending[spool.id], random.random())
+        others = [intent.used_mm for intent in self._ledger.watched(spool.id)]
+        amount = signed(self._ledger.state.pending[spool.id], random.random(), others)
         intent = self._ledger.begin(spool.id, amount, spool.used_mm, time.time())
         self._witness.begin(intent)
         try:

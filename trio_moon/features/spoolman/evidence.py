@@ -16,6 +16,8 @@ from trio_moon.features.spoolman.ledger import Intent, Ledger
 
 SIGNATURE_MM = 5e-7
 """The most that a report leaves behind to be recognisable."""
+SIGNATURES = 16
+"""How many are compared, to find one that is unlike those of reports that may still turn up."""
 SAME_MM = 1e-4
 """Lengths closer than this are the same, as long as we don't know Spoolman's arithmetic to be better."""
 EXACT_MM = 3e-9
@@ -33,11 +35,13 @@ class Verdict(enum.Enum):
     """Others write on the spool, and the websocket hasn't yet told all of the changes."""
 
 
-def signed(pending_mm: float, random: float) -> float:
-    """The amount to report, made recognisable by a random number in [0, 1)."""
+def signed(pending_mm: float, random: float, others: Sequence[float] = ()) -> float:
+    """The amount to report, made recognisable by a random number in [0, 1), and far from those `others` of ours."""
     if abs(pending_mm) <= 10 * SIGNATURE_MM:
         return pending_mm
-    return pending_mm - math.copysign(SIGNATURE_MM * random, pending_mm)
+    fractions = ((random + part / SIGNATURES) % 1.0 for part in range(SIGNATURES))
+    amounts = [pending_mm - math.copysign(SIGNATURE_MM * fraction, pending_mm) for fraction in fractions]
+    return max(amounts, key=lambda amount: min((abs(amount - other) for other in others), default=0.0))
 
 
 def explain(change_mm: float, claims: Sequence[float], tolerance_mm: float) -> tuple[int, ...] | None:
