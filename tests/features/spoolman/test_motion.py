@@ -452,3 +452,34 @@ async def test_a_toolhead_that_makes_no_sense_costs_nothing(
         bench.klipper.tell_status()
         await trio.sleep(2)
     assert bench.measured() == (8, 0)
+
+
+@pytest.mark.parametrize("source", ["motion", "position"])
+async def test_what_is_told_while_a_call_of_klippers_waits_is_counted_after_it(
+    source: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    bench = Bench(source)
+    klipper = bench.klipper
+
+    def give(start: float, end: float) -> None:
+        klipper.command(end - start)
+        klipper.tell_status()
+        if source == "motion":
+            klipper.tell_move(start, end, time=klipper.print_time - 1)
+
+    async with measuring(bench):
+        give(0, 10)
+        moment = bench.meter.begin_call()
+        assert moment is not None
+        bench.meter.begin_call()
+        give(10, 50)  # a purge that the same macro makes behind its call
+        bench.ledger.set_tools({0: 3}, moment)
+        bench.meter.end_call()
+        assert bench.ledger.state.pending.get(3, 0.0) == 0
+        bench.meter.end_call()
+        assert bench.measured()[0] == 10
+        assert bench.ledger.state.pending[3] == 40
+        bench.meter.begin_call()
+        give(50, 51)
+        await klipper.lose()  # who has called is gone
+        assert bench.ledger.state.pending[3] == 41

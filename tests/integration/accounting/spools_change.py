@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from tests.integration.accounting.house import USE, House
+from tests.integration.accounting.house import EXACT_MM, USE, House
 from tests.integration.accounting.scenario import scenario
 from trio_moon.testing.spoolman_faults import ApplyAfterLeaving, HangAfterApply, ResetAfterApply
 
@@ -116,7 +116,7 @@ async def a_macro_changes_the_spool_and_purges(house: House) -> None:
         await house.klipper.wait_print()
     await house.settle()
     for spool_id, expected in ((1, 10 + 2 * 6 + 2 * 40), (2, 2 * 40 + 2 * 6)):
-        assert abs(house.charged_to(spool_id) - expected) < 4, house.charged_to(spool_id)  # a piece of each purge
+        assert abs(house.charged_to(spool_id) - expected) < EXACT_MM, house.charged_to(spool_id)
 
 
 @scenario()

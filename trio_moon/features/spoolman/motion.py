@@ -7,13 +7,14 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import trio
 from msgspec.structs import replace
 
-from trio_moon.features.spoolman.ledger import Ledger, Moment, Session
+from trio_moon.features.spoolman.ledger import Ledger, Moment, Move, Session
 from trio_moon.features.spoolman.lives import AWAKE, Lives, identify
 from trio_moon.features.spoolman.positions import number, parse_executed, parse_moment, parse_move
 from trio_moon.features.spoolman.promises import Done, Promises
@@ -104,6 +105,9 @@ class FilamentMeter:
         """The printer's at the last look; None for one that has no clock: a Klipper without hardware."""
         self._lives = Lives()
         self._promises = Promises()
+        self._calls = 0
+        self._held: list[Callable[[], None]] = []
+        """What Klipper told while a call of its own was waiting."""
         self._listening: set[str] = set()
         self._subscribed: set[str] = set()
         """The extruders whose moves are told on the present connection."""
@@ -157,6 +161,7 @@ class FilamentMeter:
                 self._begin_measuring()
             case KlippyLost():
                 now = trio.current_time()
+                self._count_held()
                 if self._source_open and self.source == "motion":
                     self._count(self._promises.at_the_end(now, clock=self._clock, stopped=self._stopped))
                 self._measuring = False
@@ -174,11 +179,21 @@ class FilamentMeter:
         self._measuring = True
         self._enter_life(moment)
 
-    def told_moment(self) -> Moment | None:
-        """Where the printer stood when it last told, a quarter of a second ago at most; None when it hasn't."""
+    def begin_call(self) -> Moment | None:
+        """Klipper calls us: where it stood when it last told, a quarter of a second ago at most; None when it hasn't.
+
+        What it tells until `end_call` is counted then: it may do at once what the call is to change the spool for.
+        """
+        self._calls += 1
         self._begin_measuring()
         moment = parse_moment(self._printer.mirror.get("toolhead")) if self._measuring else None
         return moment and self._promised(moment)
+
+    def end_call(self) -> None:
+        """What Klipper called for is done, or won't be."""
+        self._calls -= 1
+        if not self._calls:
+            self._count_held()
 
     async def moment_of_call(self, told: Moment) -> Moment:
         """Where the printer stood when it called us just now, having told `told`.
@@ -271,7 +286,9 @@ class FilamentMeter:
                 await self._look()
 
     def _lacks_moves(self) -> bool:
-        return self._source_open and self.source != "position" and bool(self._promises.lacking(self._ledger))
+        if self._calls or not self._source_open or self.source == "position":
+            return False
+        return bool(self._promises.lacking(self._ledger))
 
     async def _look(self) -> None:
         """See where the printer is: moves were perhaps told to nobody, between two connections."""
@@ -308,9 +325,21 @@ class FilamentMeter:
     def _on_moves(self, extruder: str, params: Mapping[str, object]) -> None:
         data = params.get("data")
         if self._measuring and isinstance(data, list):
-            self._ledger.move(extruder, [move for move in map(parse_move, data) if move is not None])
-            if extruder != self.extruder:
-                self._save_soon()  # nobody can ask where an extruder stands that isn't the active one
+            moves = [move for move in map(parse_move, data) if move is not None]
+            if self._calls:
+                self._held.append(partial(self._count_moves, extruder, moves))
+            else:
+                self._count_moves(extruder, moves)
+
+    def _count_moves(self, extruder: str, moves: list[Move]) -> None:
+        self._ledger.move(extruder, moves)
+        if extruder != self.extruder:
+            self._save_soon()  # nobody can ask where an extruder stands that isn't the active one
+
+    def _count_held(self) -> None:
+        held, self._held = self._held, []
+        for count in held:
+            count()
 
     def _on_status(self, changes: StatusView, eventtime: float) -> None:
         if "toolhead" not in changes or not self._measuring:
@@ -319,7 +348,9 @@ class FilamentMeter:
         moment = parse_moment(toolhead)
         if moment is not None:
             self._promises.note(moment, trio.current_time())
-            if self.source == "position":
+            if self.source == "position" and self._calls:
+                self._held.append(partial(self._observe_position, moment))
+            elif self.source == "position":
                 self._observe_position(moment)
         extruder = toolhead.get("extruder")
         if isinstance(extruder, str) and extruder:

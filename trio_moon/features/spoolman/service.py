@@ -111,7 +111,7 @@ class Spoolman:
         self._loaded = trio.Event()
         self._changing = trio.Lock()
         self._announced: int | None = None
-        self._orders = Orders(self.choose, self.meter.told_moment, printer.say)
+        self._orders = Orders(self.choose, self.meter, printer.say)
         printer.offer(REMOTE_METHOD, self._orders.take)
         self.check = PrintCheck(self, metadata_of, printer.say, settings.check_before_print)
         printer.before_print.append(self.check.guard)
