@@ -16,7 +16,8 @@ from tests.integration.service import Client, Process, RpcSocket, configure, run
 from trio_moon.model.paths import DataPaths
 from trio_moon.testing import SimulatedKlipper
 
-SHORT = b"G28\nG1 X50 F6000\n"
+SHORT = b"G28\nG1 X100 F600\nG1 X0 F600\n"
+"""Several status updates long: of two prints of a moment that are alike nobody is told that they were two."""
 ENDLESS = b"G28\n" + b"G1 X100 F600\nG1 X0 F600\n" * 5000
 AUTOMATIC = "[job_queue]\nautomatic_transition: True\n"
 ON_STARTUP = "[job_queue]\nload_on_startup: True\n"
@@ -194,7 +195,7 @@ async def test_a_file_that_is_moved_is_printed_under_its_new_name_and_a_deleted_
 
 async def test_an_automatic_queue_prints_everything_with_the_transition_between(tmp_path: Path) -> None:
     more = "job_transition_delay: 0.1\njob_transition_gcode:\n  M118 sweep\n  G28\n"
-    async with bench(tmp_path, AUTOMATIC + more) as house:
+    async with bench(tmp_path, AUTOMATIC + more, speed=25.0) as house:
         await house.add("short.gcode", "short.gcode", "short.gcode")
         assert (await house.call("start"))["queue_state"] == "loading"
         await until(lambda: house.asked() == ["short.gcode"] * 3)
@@ -302,6 +303,7 @@ async def test_an_emergency_stop_between_two_jobs_is_the_end_of_it(tmp_path: Pat
         await until(lambda: house.asked() == ["short.gcode"])
         await house.ended("complete")
         await house.client.post("/printer/emergency_stop")
+        await house.stays("paused", ["short.gcode"])
         await house.client.post("/printer/firmware_restart")
         await house.nothing_starts()
         assert await house.queue() == ("paused", ["short.gcode"])
