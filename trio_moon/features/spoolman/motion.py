@@ -107,7 +107,7 @@ class FilamentMeter:
         self._promises = Promises()
         self._calls = 0
         self._held: list[Callable[[], None]] = []
-        """What Klipper told while a call of its own was waiting."""
+        """What Klipper told and isn't counted yet, because a call of its own waits."""
         self._listening: set[str] = set()
         self._subscribed: set[str] = set()
         """The extruders whose moves are told on the present connection."""
@@ -326,15 +326,18 @@ class FilamentMeter:
         data = params.get("data")
         if self._measuring and isinstance(data, list):
             moves = [move for move in map(parse_move, data) if move is not None]
-            if self._calls:
-                self._held.append(partial(self._count_moves, extruder, moves))
-            else:
-                self._count_moves(extruder, moves)
+            self._count_in_turn(partial(self._count_moves, extruder, moves))
 
     def _count_moves(self, extruder: str, moves: list[Move]) -> None:
         self._ledger.move(extruder, moves)
         if extruder != self.extruder:
             self._save_soon()  # nobody can ask where an extruder stands that isn't the active one
+
+    def _count_in_turn(self, count: Callable[[], None]) -> None:
+        """Now, or when what Klipper calls for is done."""
+        self._held.append(count)
+        if not self._calls:
+            self._count_held()
 
     def _count_held(self) -> None:
         held, self._held = self._held, []
@@ -348,10 +351,8 @@ class FilamentMeter:
         moment = parse_moment(toolhead)
         if moment is not None:
             self._promises.note(moment, trio.current_time())
-            if self.source == "position" and self._calls:
-                self._held.append(partial(self._observe_position, moment))
-            elif self.source == "position":
-                self._observe_position(moment)
+            if self.source == "position":
+                self._count_in_turn(partial(self._observe_position, moment))
         extruder = toolhead.get("extruder")
         if isinstance(extruder, str) and extruder:
             self._activate(extruder)
