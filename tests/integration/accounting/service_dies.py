@@ -259,11 +259,7 @@ async def the_clock_jumps_over_a_restart(house: House) -> None:
     for shift in (1e8, -1e8):
         async with house.struck(ApplyAfterLeaving(seconds=4, times=1)):
             await house.printer.kill()
-        shift_times(house, shift)
-        await house.printer.start()
-        await trio.sleep(6)
-        await house.printer.extrude(30)
-        await house.settle()
+        await return_with_another_clock(house, shift, 6)
 
 
 @scenario(telling=True)
@@ -274,15 +270,20 @@ async def the_clock_jumps_while_a_late_report_is_watched(house: House) -> None:
         async with house.struck(ApplyAfterLeaving(seconds=8, times=1)):
             await house.until(lambda status: bool(status["watched_reports"]))
             await house.printer.kill()
-        shift_times(house, shift)
-        await house.printer.start()
-        await trio.sleep(8)
-        await house.printer.extrude(30)
-        await house.settle()
+        await return_with_another_clock(house, shift, 8)
+
+
+async def return_with_another_clock(house: House, shift: float, late: float) -> None:
+    """The clock has jumped when the service starts again; `late` seconds after that everything has turned up."""
+    shift_times(house, shift)
+    await house.printer.start()
+    await trio.sleep(late)
+    await house.printer.extrude(30)
+    await house.settle()
 
 
 def shift_times(house: House, seconds: float) -> None:
-    """The clock will have jumped when the service starts again."""
+    """Let what was written down have been written so many seconds later."""
     database = sqlite3.connect(database_of(house), isolation_level=None)
     (value,) = database.execute("SELECT value FROM spoolman_state WHERE name = 'ledger'").fetchone()
     state = json.loads(value)
