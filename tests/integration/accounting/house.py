@@ -132,7 +132,7 @@ class House:
     spoolman: MockSpoolman
     printers: list[Printer] = field(default_factory=list)
     recovered_after: float = 0.0
-    """Seconds that the books needed to balance at the last `settle`."""
+    """Seconds that the books needed to balance, the longest of all `settle` since the beginning."""
 
     @property
     def printer(self) -> Printer:
@@ -161,6 +161,7 @@ class House:
         await self.printer.choose(1)
         await self.printer.extrude(10)
         await self.settle(stay=LOOK_EVERY)
+        self.recovered_after = 0.0
 
     async def told(self) -> None:
         """Give Klipper the time to tell what was done: what a life of it told to nobody can't be known later.
@@ -204,7 +205,7 @@ class House:
             right = abs(await self.error_mm()) < EXACT_MM and (parked or await self.quiet())
             right_since = (right_since or trio.current_time()) if right else None
             if right_since is not None and trio.current_time() >= right_since + stay:
-                self.recovered_after = right_since - began
+                self.recovered_after = max(self.recovered_after, right_since - began)
                 return
             await trio.sleep(LOOK_EVERY)
         await self.check(parked=parked, after=f"{SETTLED_WITHIN:.1f} s")

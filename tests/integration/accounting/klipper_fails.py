@@ -15,50 +15,41 @@ from trio_moon.testing.klipper_gcode import KlipperError
 
 @scenario(telling=True)
 async def the_socket_is_cut_a_hundred_times(house: House) -> None:
-    await house.begin()
     async with house.printing():
         for _ in range(100):
             await house.klipper.cut_connections()
             await trio.sleep(random.uniform(0, 0.12))
-    await house.settle()
 
 
 @scenario(speed=1.0)
 async def the_socket_is_cut_at_real_speed(house: House) -> None:
     """Moves wait in the look-ahead; the last batch before a cut is told to nobody."""
-    await house.begin()
     async with house.printing(step_mm=6, pause=0):
         for _ in range(8):
             await trio.sleep(random.uniform(0.3, 1.2))
             await house.klipper.cut_connections()
-    await house.settle()
 
 
 @scenario()
 async def klipper_restarts_between_prints(house: House) -> None:
-    await house.begin()
     for _ in range(3):
         await house.klipper.restart()
         await house.printer.extrude(15)
         await house.told()
-    await house.settle()
 
 
 @scenario(speed=1.0)
 async def klipper_restarts_at_real_speed(house: House) -> None:
     """At once after the last move: the half second that Klipper dwells must do."""
-    await house.begin()
     for _ in range(3):
         await house.told()
         await house.klipper.run_gcode("M83\nG1 E1.5 F1500\nG1 E-1 F1800\nG1 E1.5", wait_moves=False)
         await house.klipper.restart()
         await house.printer.ready()
-    await house.settle()
 
 
 async def restart_and_print_past_the_mark(house: House) -> None:
     """While we are down: RESTART, and the new life prints more than the old one had."""
-    await house.begin()
     await house.printer.extrude(40)
     await house.settle()
     for _ in range(2):
@@ -87,7 +78,6 @@ async def restarted_past_the_mark_measured_by_position(house: House) -> None:
 
 @scenario(keeps_clock=True)
 async def restarted_and_printed_less_while_we_were_down(house: House) -> None:
-    await house.begin()
     await house.printer.extrude(40)
     await house.settle()
     for less in (30, 29.5, 29.5, 5, 1):
@@ -100,30 +90,25 @@ async def restarted_and_printed_less_while_we_were_down(house: House) -> None:
 
 @scenario(keeps_clock=True)
 async def restarted_under_our_eyes_with_the_same_clock(house: House) -> None:
-    await house.begin()
     for firmware in (False, True, False):
         await house.printer.extrude(20)
         await house.told()
         await house.klipper.restart(firmware=firmware)
         await house.printer.extrude(35)
-    await house.settle()
 
 
 @scenario()
 async def restarted_in_mid_print(house: House) -> None:
-    await house.begin()
     for _ in range(3):
         async with house.printing():
             await trio.sleep(random.uniform(0.5, 2))
         await house.told()
         await house.klipper.restart()
-    await house.settle()
 
 
 @scenario(telling=True)
 async def cut_off_after_a_restart(house: House) -> None:
     """It said goodbye once: that is no reason to take each later connection for another life."""
-    await house.begin()
     await house.told()
     await house.klipper.restart()
     await house.printer.extrude(60)
@@ -136,7 +121,6 @@ async def cut_off_after_a_restart(house: House) -> None:
 
 @scenario()
 async def restarted_while_the_socket_was_cut(house: House) -> None:
-    await house.begin()
     for _ in range(3):
         await house.printer.extrude(25)
         await house.told()
@@ -152,7 +136,6 @@ async def restarted_while_the_socket_was_cut(house: House) -> None:
 
 @scenario()
 async def klipper_crashes_and_comes_back(house: House) -> None:
-    await house.begin()
     for _ in range(3):
         await house.printer.extrude(25)
         await house.told()
@@ -160,12 +143,10 @@ async def klipper_crashes_and_comes_back(house: House) -> None:
         await trio.sleep(0.1)
         await house.klipper.wait_state("ready")
         await house.printer.extrude(30)
-    await house.settle()
 
 
 @scenario(telling=True, keeps_clock=True)
 async def klipper_crashes_while_we_are_down(house: House) -> None:
-    await house.begin()
     for _ in range(2):
         await house.told()
         await house.printer.end()
@@ -174,30 +155,24 @@ async def klipper_crashes_while_we_are_down(house: House) -> None:
         await house.klipper.wait_state("ready")
         await house.printer.extrude(30)
         await house.printer.start()
-    await house.settle()
 
 
 @scenario(speed=1.0)
 async def emergency_stop_in_mid_print(house: House) -> None:
     """What waits in the look-ahead never happens, and is nobody's."""
-    await house.begin()
     await shut_down_in_mid_print(house)
-    await house.settle()
 
 
 @scenario(telling=True, speed=1.0)
 async def emergency_stop_just_after_a_change_of_spool(house: House) -> None:
-    await house.begin()
     await print_ahead(house)
     await house.printer.choose(2)
     house.klipper.shut_down()
     await trio.sleep(1)
-    await house.settle()
 
 
 @scenario(speed=1.0)
 async def emergency_stop_just_after_a_kill(house: House) -> None:
-    await house.begin()
     await print_ahead(house, retract=False)  # a peak that was told to nobody can't be known
     await house.printer.kill()
     await house.printer.start()
@@ -206,24 +181,20 @@ async def emergency_stop_just_after_a_kill(house: House) -> None:
     await trio.sleep(0.4)
     house.klipper.shut_down()
     await trio.sleep(1)
-    await house.settle()
 
 
 @scenario(telling=True, speed=0.25)
 async def emergency_stop_in_a_retraction_that_was_told_to_nobody(house: House) -> None:
     """Klipper shows what it had planned to its end; the way there leads below what we know for seconds."""
-    await house.begin()
     async with house.klipper.away():
         house.nursery.start_soon(house.klipper.run_gcode, "M83\nG1 E-3 F180\nG1 E10 F900\nG1 E1 F180")
         await trio.sleep(1.2)
         house.klipper.shut_down()
-    await house.settle()
 
 
 @scenario(telling=True, speed=1.0)
 async def emergency_stop_while_we_are_down(house: House) -> None:
     """We find Klipper in shutdown: its commanded position tells of moves that never happened."""
-    await house.begin()
     await print_ahead(house, retract=False)  # a peak that was told to nobody can't be known
     await house.printer.kill()
     await trio.sleep(0.3)
@@ -234,7 +205,6 @@ async def emergency_stop_while_we_are_down(house: House) -> None:
     await house.settle()
     await house.klipper.restart()
     await house.printer.extrude(10)
-    await house.settle()
 
 
 async def print_ahead(house: House, *, retract: bool = True) -> None:
@@ -259,7 +229,6 @@ async def shut_down_in_mid_print(house: House) -> None:
 @scenario(telling=True, extruders=2)
 async def a_tools_work_between_two_samples(house: House) -> None:
     """Twenty tool changes, each tool's work over in an instant, retracted at each change."""
-    await house.begin()
     await house.printer.choose(2, tool=1)
     script = ["M83"]
     for _ in range(10):
@@ -276,30 +245,25 @@ async def a_tools_work_between_two_samples(house: House) -> None:
 @scenario(extruders=2, extra_axes=True, options="accounting: position\n")
 async def two_tools_measured_by_position(house: House) -> None:
     """Slow enough for the samples; what a position can't show is a peak between two of them."""
-    await house.begin()
     house.klipper.speed = 2.0
     for tool in (1, 0, 1, 0):
         await house.klipper.run_gcode(f"T{tool}\nM83\nG1 E15 F1800")
         await trio.sleep(0.7)
-    await house.settle()
 
 
 @scenario(telling=True, extra_axes=True)
 async def a_manual_stepper_beside_the_extruder(house: House) -> None:
     """Newer Klipper tells its moves like an extruder's: a feeder's, or a gate's. They are no filament."""
-    await house.begin()
     for _ in range(2):
         await house.klipper.run_gcode("MANUAL_STEPPER STEPPER=feeder MOVE=500 SPEED=100")
         await house.printer.extrude(12)
         await house.klipper.run_gcode("MANUAL_STEPPER STEPPER=feeder MOVE=0 SPEED=100")
         await house.printer.kill()
         await house.printer.start()
-    await house.settle()
 
 
 @scenario(extruders=2)
 async def two_tools_and_restarts(house: House) -> None:
-    await house.begin()
     for number in range(4):
         await house.printer.extrude(12, "extruder1")
         await house.printer.extrude(-3, "extruder1")
@@ -311,23 +275,19 @@ async def two_tools_and_restarts(house: House) -> None:
         else:
             await house.printer.kill()
             await house.printer.start()
-    await house.settle()
 
 
 @scenario()
 async def silent_klipper(house: House) -> None:
-    await house.begin()
     async with house.printing():
         house.klipper.faults.silent = True
         await trio.sleep(6)
         house.klipper.faults.silent = False
         await trio.sleep(1)
-    await house.settle()
 
 
 @scenario()
 async def klipper_is_silent_when_we_start(house: House) -> None:
-    await house.begin()
     await house.printer.kill()
     house.klipper.faults.silent = True
     await house.printer.start()
@@ -335,12 +295,10 @@ async def klipper_is_silent_when_we_start(house: House) -> None:
     await house.printer.choose(2)
     await house.printer.extrude(20)
     house.klipper.faults.silent = False
-    await house.settle()
 
 
 @scenario()
 async def garbage_frames(house: House) -> None:
-    await house.begin()
     nonsense = (
         b"\xff\xfe\x03",
         b"{\x03",
@@ -363,7 +321,6 @@ async def garbage_frames(house: House) -> None:
 
 @scenario()
 async def split_and_held_frames(house: House) -> None:
-    await house.begin()
     house.klipper.faults.split_frames = True
     await house.printer.extrude(30)
     house.klipper.faults.split_frames = False
@@ -373,13 +330,11 @@ async def split_and_held_frames(house: House) -> None:
     house.klipper.faults.update_overtakes_subscribe = True
     await house.klipper.cut_connections()
     await house.printer.extrude(30)
-    await house.settle()
 
 
 @scenario(extruders=5)
 async def klipper_is_slow_and_has_many_tools(house: House) -> None:
     """It is asked for the moves of each, one after the other."""
-    await house.begin()
     house.klipper.faults.hold_frames = 0.5
     for _ in range(2):
         await house.printer.kill()
@@ -391,7 +346,6 @@ async def klipper_is_slow_and_has_many_tools(house: House) -> None:
 
 @scenario()
 async def positions_are_nan(house: House) -> None:
-    await house.begin()
     house.klipper.faults.nan_positions = True
     await house.printer.extrude(20)
     await house.printer.choose(2)
@@ -401,12 +355,10 @@ async def positions_are_nan(house: House) -> None:
     house.klipper.faults.nan_positions = False
     await trio.sleep(1)
     await house.printer.extrude(20)
-    await house.settle()
 
 
 @scenario()
 async def positions_are_huge(house: House) -> None:
-    await house.begin()
     for huge in (1e300, 1e12, -1e12, 4e8):
         house.klipper.set_object("toolhead", position=[0, 0, 0, huge])
         await house.printer.extrude(5)
@@ -417,13 +369,11 @@ async def positions_are_huge(house: House) -> None:
         house.klipper.clear_object("toolhead")
     await trio.sleep(1)
     await house.printer.extrude(5)
-    await house.settle()
 
 
 @scenario()
 async def factors_and_g92(house: House) -> None:
     """Extrude factor, G92, absolute and relative E: all of it is seen behind them, in what the extruder does."""
-    await house.begin()
     for script in (
         "M82\nG92 E0\nG1 E20 F1800\nG92 E0\nG1 E20",
         "M221 S50\nG92 E0\nG1 E20\nM221 S200\nG1 E30\nM221 S100",
@@ -433,12 +383,10 @@ async def factors_and_g92(house: House) -> None:
         "M83\nG1 E-100\nG92 E0\nG1 E60",
     ):
         await house.klipper.run_gcode(script)
-    await house.settle()
 
 
 @scenario()
 async def retractions_over_restarts_and_spools(house: House) -> None:
-    await house.begin()
     await house.printer.extrude(-5)
     await house.printer.choose(2)
     await house.printer.extrude(5)
@@ -463,7 +411,6 @@ async def retractions_over_restarts_and_spools(house: House) -> None:
 @scenario()
 async def unload_and_load_over_a_kill(house: House) -> None:
     """A long retraction is no restart of Klipper."""
-    await house.begin()
     await house.printer.extrude(100)
     await house.settle()
     await house.printer.kill()
@@ -471,10 +418,9 @@ async def unload_and_load_over_a_kill(house: House) -> None:
     await house.printer.start()
     await house.printer.extrude(80)
     await house.printer.extrude(5)
-    await house.settle()
 
 
-@scenario()
+@scenario(begins=False)
 async def motion_is_refused(house: House) -> None:
     """An older Klipper doesn't know dump_trapq: positions must do."""
     house.klipper.faults.refuse = {"motion_report/dump_trapq": "webhooks: No registered callback"}
@@ -489,7 +435,7 @@ async def motion_is_refused(house: House) -> None:
     assert (await house.printer.status())["accounting"] == "position"
 
 
-@scenario()
+@scenario(begins=False)
 async def motion_is_not_answered_at_first(house: House) -> None:
     house.klipper.faults.never_answer = {"motion_report/dump_trapq"}
     await house.printer.start()
@@ -498,15 +444,12 @@ async def motion_is_not_answered_at_first(house: House) -> None:
     await trio.sleep(5)
     house.klipper.faults.never_answer = set()
     await house.printer.extrude(30)
-    await house.settle()
 
 
 @scenario()
 async def a_file_with_a_change_of_spool(house: House) -> None:
-    await house.begin()
     lines = ["M83", "SET_ACTIVE_SPOOL ID=1"]
     for spool_id in (2, 3, 1):
         lines += ["G1 E0.8 F1500", "G1 E-0.3 F3000", "G1 E0.3 F3000"] * 40 + [f"SET_ACTIVE_SPOOL ID={spool_id}"]
     await house.klipper.print_file("a.gcode", lines)
     await house.klipper.wait_print()
-    await house.settle()

@@ -29,19 +29,16 @@ from trio_moon.testing.spoolman_faults import (
 
 @scenario(telling=True)
 async def five_kills_in_one_print(house: House) -> None:
-    await house.begin()
     async with house.printing():
         for _ in range(5):
             await trio.sleep(random.uniform(0.1, 1.5))
             await house.printer.kill()
             await trio.sleep(random.uniform(0, 1))
             await house.printer.start()
-    await house.settle()
 
 
 async def kill_often(house: House, kills: int) -> None:
     """Kills at random moments, with answers that leave open what has happened."""
-    await house.begin()
     kinds = (HangAfterApply, HangBeforeApply, ResetAfterApply, ResetBeforeApply)
     async with house.printing():
         for _ in range(kills):
@@ -55,7 +52,6 @@ async def kill_often(house: House, kills: int) -> None:
                 await house.printer.kill()
             await house.printer.start()
     await house.printer.extrude(20)
-    await house.settle()
 
 
 @scenario()
@@ -71,7 +67,6 @@ async def twenty_kills_with_ambiguous_answers(house: House) -> None:
 @scenario(telling=True)
 async def killed_while_others_write_the_same(house: House) -> None:
     """The report is open, we are dead, and another printer uses exactly as much."""
-    await house.begin()
     for fault in (HangAfterApply(times=1), HangBeforeApply(times=1)):
         async with house.struck(fault):
             await house.printer.kill()
@@ -82,7 +77,6 @@ async def killed_while_others_write_the_same(house: House) -> None:
 
 @scenario()
 async def sigterm_during_a_report(house: House) -> None:
-    await house.begin()
     for fault in (
         HangAfterApply(times=1),
         HangBeforeApply(times=1),
@@ -99,19 +93,16 @@ async def sigterm_during_a_report(house: House) -> None:
 
 @scenario()
 async def sigterm_at_random_moments_of_a_print(house: House) -> None:
-    await house.begin()
     async with house.printing():
         for _ in range(6):
             await trio.sleep(random.uniform(0, 1.5))
             await house.printer.process.end(random.choice((signal.SIGTERM, signal.SIGINT)))
             await house.printer.start()
-    await house.settle()
 
 
 @scenario(telling=True)
 async def ended_with_everything_pending(house: House) -> None:
     """Spoolman is down over two restarts of ours; what is used meanwhile is kept, and reported once."""
-    await house.begin()
     await house.spoolman.go_away()
     await house.printer.extrude(40)
     await house.printer.end()
@@ -127,12 +118,10 @@ async def ended_with_everything_pending(house: House) -> None:
 
 @scenario()
 async def restarted_by_its_own_api(house: House) -> None:
-    await house.begin()
     async with house.printing():
         for _ in range(2):
             await trio.sleep(0.7)
             await house.printer.restart()
-    await house.settle()
 
 
 @scenario(extruders=2, speed=4.0)
@@ -141,7 +130,6 @@ async def down_for_a_whole_print_with_two_tools(house: House) -> None:
 
     Each tool works longer than the half second after our end, whose moves Klipper tells to nobody.
     """
-    await house.begin()
     await house.printer.choose(2, tool=1)
     await house.printer.extrude(10, "extruder1")
     await house.settle()
@@ -159,7 +147,6 @@ async def down_for_a_whole_print_with_two_tools(house: House) -> None:
 @scenario()
 async def killed_just_after_a_change_of_spool(house: House) -> None:
     """While extruding: what was commanded before the change stays the former spool's, over a kill."""
-    await house.begin()
     for spool_id in (2, 3, 1, 2):
         async with house.printing():
             await trio.sleep(random.uniform(0.1, 0.6))
@@ -172,7 +159,6 @@ async def killed_just_after_a_change_of_spool(house: House) -> None:
 @scenario(telling=True)
 async def the_journal_has_no_space(house: House) -> None:
     """The service may write no file longer than a limit: as with a full disk, nothing may be sent, nothing is lost."""
-    await house.begin()
     pid = house.printer.process.pid
     prlimit(pid, RLIMIT_FSIZE, (4096, RLIM_INFINITY))
     for _ in range(3):
@@ -180,12 +166,10 @@ async def the_journal_has_no_space(house: House) -> None:
         await trio.sleep(1)
     await house.check(parked=True)
     prlimit(pid, RLIMIT_FSIZE, (RLIM_INFINITY, RLIM_INFINITY))
-    await house.settle()
 
 
 @scenario()
 async def the_database_is_locked_for_a_while(house: House) -> None:
-    await house.begin()
     database = sqlite3.connect(database_of(house), isolation_level=None)
     database.execute("BEGIN EXCLUSIVE")
     for _ in range(3):
@@ -193,13 +177,11 @@ async def the_database_is_locked_for_a_while(house: House) -> None:
         await trio.sleep(2.5)
     database.execute("ROLLBACK")
     database.close()
-    await house.settle()
 
 
 @scenario()
 async def the_database_is_damaged(house: House) -> None:
     """It is set aside with a warning; what was pending in it is lost, what comes after it is exact."""
-    await house.begin()
     await house.printer.end()
     path = database_of(house)
     for suffix in ("-wal", "-shm"):
@@ -211,13 +193,11 @@ async def the_database_is_damaged(house: House) -> None:
     assert any("set aside" in warning for warning in info["warnings"]), info["warnings"]
     await house.printer.choose(1)
     await house.printer.extrude(20)
-    await house.settle()
 
 
 @scenario()
 async def a_page_of_the_journal_is_unreadable(house: House) -> None:
     """The ledger's row is no JSON: kept aside with a warning."""
-    await house.begin()
     await house.printer.end()
     database = sqlite3.connect(database_of(house), isolation_level=None)
     database.execute("UPDATE spoolman_state SET value = ?", (b'{"pending": {"1": 12.',))
@@ -227,13 +207,11 @@ async def a_page_of_the_journal_is_unreadable(house: House) -> None:
     assert any("journal" in warning for warning in info["warnings"]), info["warnings"]
     await house.printer.choose(1)
     await house.printer.extrude(20)
-    await house.settle()
 
 
 @scenario(telling=True)
 async def the_journal_is_of_an_older_version(house: House) -> None:
     """Fields that a later version added are missing, and one is there that nobody knows any more."""
-    await house.begin()
     await house.spoolman.go_away()
     await house.printer.extrude(15)
     await trio.sleep(2)
@@ -249,13 +227,11 @@ async def the_journal_is_of_an_older_version(house: House) -> None:
     await house.printer.extrude(15)
     await house.spoolman.come_back()
     await house.printer.start()
-    await house.settle()
 
 
 @scenario()
 async def the_clock_jumps_over_a_restart(house: House) -> None:
     """An intent that was written in what is now the future (the Pi has no clock) is settled all the same."""
-    await house.begin()
     for shift in (1e8, -1e8):
         async with house.struck(ApplyAfterLeaving(seconds=4, times=1)):
             await house.printer.kill()
@@ -265,7 +241,6 @@ async def the_clock_jumps_over_a_restart(house: House) -> None:
 @scenario(telling=True)
 async def the_clock_jumps_while_a_late_report_is_watched(house: House) -> None:
     """What was taken back and sent again arrives all the same, after the network has set the clock."""
-    await house.begin()
     for shift in (1e8, -1e8):
         async with house.struck(ApplyAfterLeaving(seconds=8, times=1)):
             await house.until(lambda status: bool(status["watched_reports"]))
@@ -297,14 +272,12 @@ def shift_times(house: House, seconds: float) -> None:
 
 @scenario()
 async def killed_while_a_gateway_refuses(house: House) -> None:
-    await house.begin()
     with house.spoolman.fault(*USE, GatewayAnswer(status=502, applied=True, times=4)):
         for _ in range(4):
             await house.printer.extrude(12.5)
             await trio.sleep(random.uniform(0.3, 1.5))
             await house.printer.kill()
             await house.printer.start()
-    await house.settle()
 
 
 def database_of(house: House) -> Path:

@@ -14,18 +14,15 @@ from trio_moon.testing.spoolman_messages import Answer
 
 async def strike(house: House, fault: faults.Fault, *, times: int = 1, everywhere: bool = False) -> None:
     """Let so many reports be struck while filament is used."""
-    await house.begin()
     fault.times = times
     house.spoolman.add_fault("*" if everywhere else "PUT", "*" if everywhere else "/spool/*/use", fault)
     for number in range(times):
         await house.extrude_until_struck(fault, 12.3, number + 1)
     await house.printer.extrude(7.7)
-    await house.settle()
 
 
 @scenario(telling=True)
 async def spoolman_is_down_for_a_while(house: House) -> None:
-    await house.begin()
     await house.spoolman.go_away()
     await house.printer.extrude(50)
     await trio.sleep(5)
@@ -37,14 +34,12 @@ async def spoolman_is_down_for_a_while(house: House) -> None:
 
 @scenario()
 async def spoolman_restarts_ten_times(house: House) -> None:
-    await house.begin()
     async with house.printing():
         for number in range(10):
             await trio.sleep(random.uniform(0.1, 1.0))
             await house.spoolman.go_away()
             await trio.sleep(0.1 * number)
             await house.spoolman.come_back()
-    await house.settle()
 
 
 @scenario()
@@ -109,7 +104,6 @@ async def three_reports_applied_late(house: House) -> None:
 
 @scenario()
 async def late_and_the_websocket_is_dead(house: House) -> None:
-    await house.begin()
     with house.spoolman.fault("WS", "*", faults.CloseAtOnce()):
         await house.spoolman.go_away()
         await house.spoolman.come_back()
@@ -125,7 +119,6 @@ async def late_and_the_websocket_is_dead(house: House) -> None:
 @scenario()
 async def late_over_a_kill(house: House) -> None:
     """A report is applied after the service that sent it was killed, and its successor took it back."""
-    await house.begin()
     async with house.struck(faults.ApplyAfterLeaving(seconds=8, times=1), 12.3):
         await house.printer.kill()
         await house.printer.start()
@@ -138,7 +131,6 @@ async def late_over_a_kill(house: House) -> None:
 @scenario()
 async def late_over_a_kill_when_the_first_look_is_refused(house: House) -> None:
     """It is applied while nobody of us runs."""
-    await house.begin()
     async with house.struck(faults.ApplyAfterLeaving(seconds=3, times=1), 12.3):
         await house.printer.kill()
         await trio.sleep(4)
@@ -148,10 +140,10 @@ async def late_over_a_kill_when_the_first_look_is_refused(house: House) -> None:
 
 
 async def watch_late(house: House, seconds: float) -> None:
-    """Wait until what is late must have come, use some more, and look again."""
+    """Wait until what is late must have come, and use some more."""
+    await house.settle()
     await trio.sleep(seconds + 2)
     await house.printer.extrude(30)
-    await house.settle()
 
 
 @scenario()
@@ -172,12 +164,12 @@ async def everything_drips(house: House) -> None:
 @scenario()
 async def gateway_404(house: House) -> None:
     await strike(house, faults.GatewayAnswer(status=404), times=2)
+    await house.settle()
     assert (await house.printer.status())["spool_id"] == 1
 
 
 @scenario()
 async def gateway_404_for_everything(house: House) -> None:
-    await house.begin()
     with house.spoolman.fault("*", "*", faults.GatewayAnswer(status=404)):
         await house.printer.extrude(33)
         await trio.sleep(6)
@@ -219,12 +211,10 @@ async def gateway_429_after_applying(house: House) -> None:
 
 @scenario()
 async def gateway_401_for_a_while(house: House) -> None:
-    await house.begin()
     house.spoolman.basic_auth = ("me", "secret")
     await house.printer.extrude(33)
     await trio.sleep(4)
     house.spoolman.basic_auth = None
-    await house.settle()
 
 
 @scenario()
@@ -234,13 +224,11 @@ async def redirected(house: House) -> None:
 
 @scenario()
 async def everything_redirected_to_itself(house: House) -> None:
-    await house.begin()
     with house.spoolman.fault(
         "*", "*", faults.Redirect(location=house.spoolman.url + "/api/v1/spool/1/use", status=308)
     ):
         await house.printer.extrude(33)
         await trio.sleep(4)
-    await house.settle()
 
 
 @scenario()
@@ -272,29 +260,24 @@ async def another_spool_in_the_answer(house: House) -> None:
 @scenario()
 async def an_old_answer_of_a_cache(house: House) -> None:
     """A cache answers readings with an old state, for a while."""
-    await house.begin()
     old = Answer.of_json(house.spoolman.spools[1].as_wire())
     with house.spoolman.fault("GET", "/spool/1", faults.AnswerInstead(answer=old, times=3)):
         for _ in range(6):
             await house.printer.extrude(5)
             await trio.sleep(0.7)
-    await house.settle()
 
 
 @scenario()
 async def refused_with_422(house: House) -> None:
-    await house.begin()
     answer = Answer.of_json({"detail": [{"msg": "no"}]}, status=422)
     with house.spoolman.fault(*USE, faults.AnswerInstead(answer=answer)):
         await house.printer.extrude(33)
         await house.until(lambda status: bool(status["parked"]))
         await house.settle(parked=True)
-    await house.settle()
 
 
 @scenario(telling=True)
 async def others_write_the_same_amounts_at_the_same_time(house: House) -> None:
-    await house.begin()
     fault = faults.HangAfterApply(times=2)
     with house.spoolman.fault(*USE, fault):
         for _ in range(8):
@@ -310,7 +293,6 @@ async def others_write_the_same_amounts_at_the_same_time(house: House) -> None:
 @scenario()
 async def others_write_while_a_report_is_lost(house: House) -> None:
     """The report that never arrives is as long as what another printer uses just then."""
-    await house.begin()
     fault = faults.ResetBeforeApply(times=3)
     with house.spoolman.fault(*USE, fault):
         for number in range(1, 4):
@@ -323,7 +305,6 @@ async def others_write_while_a_report_is_lost(house: House) -> None:
 @scenario()
 async def others_write_while_a_report_is_lost_and_nobody_tells(house: House) -> None:
     """As before, but the websocket can't be had: readings alone must do."""
-    await house.begin()
     with house.spoolman.fault("WS", "*", faults.GatewayAnswer(status=403)):
         await house.spoolman.go_away()
         await house.spoolman.come_back()
@@ -336,7 +317,6 @@ async def others_write_while_a_report_is_lost_and_nobody_tells(house: House) -> 
 @scenario()
 async def somebody_corrects_the_spool(house: House) -> None:
     """In Spoolman's own pages the used weight is set anew while a report is lost."""
-    await house.begin()
     for fault in (faults.ResetBeforeApply(times=1), faults.ResetAfterApply(times=1)):
         async with house.struck(fault):
             house.spoolman._store.change_spool(1, {"used_weight": 100.0})
@@ -345,7 +325,6 @@ async def somebody_corrects_the_spool(house: House) -> None:
 
 @scenario()
 async def the_websocket_talks_nonsense(house: House) -> None:
-    await house.begin()
     for fault in (
         faults.GarbageFrames(times=1),
         faults.NonJsonText(times=1),
@@ -358,21 +337,17 @@ async def the_websocket_talks_nonsense(house: House) -> None:
             with house.spoolman.fault(*USE, faults.ResetAfterApply(times=1)), trio.move_on_after(8):
                 await house.printer.extrude(11.1)
                 await fault.wait_struck()
-    await house.settle()
 
 
 @scenario()
 async def the_spool_is_deleted(house: House) -> None:
-    await house.begin()
     house.spoolman.delete_spool(1)
     async with house.printing():
         await house.until(lambda status: status["spool_id"] is None)
-    await house.settle()
 
 
 @scenario()
 async def the_spool_is_deleted_while_we_are_down(house: House) -> None:
-    await house.begin()
     await house.spoolman.go_away()
     await house.printer.extrude(20)
     await house.printer.end()
@@ -388,16 +363,13 @@ async def the_spool_is_deleted_while_we_are_down(house: House) -> None:
 
 @scenario()
 async def the_spool_is_deleted_while_its_report_hangs(house: House) -> None:
-    await house.begin()
     async with house.struck(faults.HangAfterApply(times=1), 20):
         house.spoolman.delete_spool(1)
         await house.until(lambda status: status["spool_id"] is None)
-    await house.settle()
 
 
 @scenario()
 async def orphaned_usage_is_given_to_another_spool(house: House) -> None:
-    await house.begin()
     with house.spoolman.fault(*USE, faults.GatewayAnswer(status=502)):
         await house.printer.extrude(20)
         house.spoolman.delete_spool(1)
@@ -410,16 +382,13 @@ async def orphaned_usage_is_given_to_another_spool(house: House) -> None:
 
 @scenario()
 async def the_spool_is_archived(house: House) -> None:
-    await house.begin()
     house.spoolman._store.change_spool(1, {"archived": True})
     await house.printer.extrude(20)
-    await house.settle()
 
 
 @scenario()
 async def chaos(house: House) -> None:
     """Every fault in random order while filament is used and another printer uses the same spool."""
-    await house.begin()
     kinds = [
         faults.HangBeforeApply,
         faults.HangAfterApply,
@@ -440,4 +409,3 @@ async def chaos(house: House) -> None:
     await trio.sleep(10)
     house.spoolman.clear_faults()
     await house.printer.extrude(100)
-    await house.settle()

@@ -94,7 +94,6 @@ async def reports_and_the_websocket_is_mute(house: House) -> AsyncIterator[None]
 
 async def play(house: House, trouble: Trouble) -> None:
     """Use filament before, while and after Spoolman is no use."""
-    await house.begin()
     async with trouble(house):
         await house.printer.extrude(20)
         await trio.sleep(random.uniform(*FOR_A_WHILE))
@@ -136,7 +135,7 @@ recovery("it_was_gone", gone)
 recovery("it_was_gone_with_a_report", gone_with_a_report, telling=True)
 
 
-@scenario()
+@scenario(begins=False)
 async def returns_after_its_plug_was_pulled(house: House) -> None:
     """Nobody answers who wants to connect, and open connections are silent."""
     door = Door(house.spoolman.port)
@@ -149,4 +148,5 @@ async def returns_after_its_plug_was_pulled(house: House) -> None:
         yield
         door.open()
 
+    await house.begin()
     await play(house, unplugged)

@@ -13,7 +13,7 @@ def near(one: float, other: float) -> bool:
     return abs(one - other) < 1e-4
 
 
-@scenario()
+@scenario(begins=False)
 async def no_spool_at_first(house: House) -> None:
     """400 mm before any spool is set, a restart, then a spool: only what comes after is its."""
     await house.printer.start()
@@ -30,7 +30,6 @@ async def no_spool_at_first(house: House) -> None:
 
 @scenario()
 async def klipper_restarts_then_a_spool_is_set(house: House) -> None:
-    await house.begin()
     await house.printer.extrude(100)
     await house.told()
     await house.klipper.restart()
@@ -43,7 +42,6 @@ async def klipper_restarts_then_a_spool_is_set(house: House) -> None:
 
 @scenario()
 async def spool_unset_and_set(house: House) -> None:
-    await house.begin()
     for _ in range(3):
         await house.printer.choose(None)
         await house.printer.extrude(7)
@@ -56,7 +54,6 @@ async def spool_unset_and_set(house: House) -> None:
 
 @scenario()
 async def spool_set_by_api_websocket_and_macro(house: House) -> None:
-    await house.begin()
     await house.printer.choose(2)
     await house.printer.extrude(11)
     async with house.printer.websocket() as socket:
@@ -77,7 +74,6 @@ async def spool_set_by_api_websocket_and_macro(house: House) -> None:
 @scenario(speed=1.0)
 async def spool_changed_while_extruding(house: House) -> None:
     """The amount is split where the printer stood when it was changed, within what a moment is worth."""
-    await house.begin()
 
     async def extrude() -> None:
         for _ in range(50):
@@ -109,7 +105,6 @@ async def spool_changed_while_extruding(house: House) -> None:
 @scenario(telling=True, speed=1.0)
 async def a_macro_changes_the_spool_and_purges(house: House) -> None:
     """Klipper calls us in the midst of the macro, and has commanded the purge when it could answer a question."""
-    await house.begin()
     for spool_id in (2, 1, 2, 1):
         lines = ["M83", *["G1 E1 F600"] * 6, "M400", f"SET_ACTIVE_SPOOL ID={spool_id}", "G1 E40 F3000", "M400"]
         await house.klipper.print_file(f"to {spool_id}.gcode", lines)
@@ -121,16 +116,13 @@ async def a_macro_changes_the_spool_and_purges(house: House) -> None:
 
 @scenario()
 async def spools_change_all_the_time(house: House) -> None:
-    await house.begin()
     async with house.printing():
         for number in range(60):
             await house.printer.choose((1, 2, 3, None)[number % 4])
-    await house.settle()
 
 
 @scenario(extruders=2)
 async def a_spool_per_tool(house: House) -> None:
-    await house.begin()
     await house.printer.choose(2, tool=1)
     for _ in range(20):
         await house.printer.extrude(5, "extruder1")
@@ -145,7 +137,6 @@ async def a_spool_per_tool(house: House) -> None:
 
 @scenario(extruders=2)
 async def tools_swap_their_spools(house: House) -> None:
-    await house.begin()
     await house.printer.choose(2, tool=1)
     await house.printer.extrude(5, "extruder1")
     answer = await house.printer.client.post("/server/spoolman/tools", json={"tools": {"0": 2, "1": 1}})
@@ -164,7 +155,6 @@ async def tools_swap_their_spools(house: House) -> None:
 @scenario(telling=True, extruders=2)
 async def spool_of_the_idle_tool_changes_with_moves_on_their_way(house: House) -> None:
     """The other tool has just worked, and its moves are not told yet when its spool is changed."""
-    await house.begin()
     await house.printer.choose(2, tool=1)
     for number in range(6):
         await house.klipper.run_gcode("T1\nM83\nG1 E9 F3000\nT0\nG1 E1 F3000")
@@ -178,7 +168,6 @@ async def spool_of_the_idle_tool_changes_with_moves_on_their_way(house: House) -
 @scenario(extruders=2)
 async def idle_tool_with_moves_on_their_way_and_a_kill(house: House) -> None:
     """What the idle tool did was told to a connection that was gone: it shows when that tool moves again."""
-    await house.begin()
     await house.printer.choose(2, tool=1)
     for number in range(3):
         await house.klipper.run_gcode("T1\nM83\nG1 E9 F3000\nT0\nG1 E1 F3000")
@@ -192,7 +181,6 @@ async def idle_tool_with_moves_on_their_way_and_a_kill(house: House) -> None:
 
 @scenario()
 async def spool_changed_with_a_report_open(house: House) -> None:
-    await house.begin()
     for number, fault in enumerate((HangAfterApply, ResetAfterApply, ApplyAfterLeaving)):
         async with house.struck(fault(times=1), 12):
             await house.printer.choose(2 - number % 2)
@@ -203,7 +191,6 @@ async def spool_changed_with_a_report_open(house: House) -> None:
 @scenario(telling=True)
 async def two_printers_on_one_spool(house: House) -> None:
     """Both print the same amounts at the same time, and answers are lost."""
-    await house.begin()
     other = await house.add_printer()
     await other.start()
     await other.choose(1)
@@ -220,7 +207,6 @@ async def two_printers_on_one_spool(house: House) -> None:
 
 @scenario()
 async def two_printers_on_one_spool_and_late_reports(house: House) -> None:
-    await house.begin()
     other = await house.add_printer()
     await other.start()
     await other.choose(1)
