@@ -25,6 +25,7 @@ FLOORS = {
     "app": 7,
     "testing": 7,
     "demo": 8,
+    "arguments": 8,
     "cli": 9,
     "__main__": 10,
 }

@@ -6,7 +6,12 @@ import pytest
 
 from tests.integration.service import configure
 from trio_moon import __version__
-from trio_moon.cli import main, parse_arguments
+from trio_moon.arguments import parse_arguments
+from trio_moon.cli import run_command
+
+
+def main(words: list[str]) -> int:
+    return run_command(parse_arguments(words))
 
 
 def test_a_folder_alone_means_run() -> None:

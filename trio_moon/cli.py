@@ -1,20 +1,19 @@
-"""The command: arguments, the log, signals, and `trio.run`."""
+"""What each command does: the log, signals, and `trio.run`."""
 
 from __future__ import annotations
 
-import argparse
 import gc
 import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import trio
 
 from trio_moon import __version__
 from trio_moon.app import App, Options, run_app
+from trio_moon.arguments import Arguments
 from trio_moon.config.document import Document
 from trio_moon.kit.allocator import give_back_what_is_large
 from trio_moon.kit.supervise import describe_error
@@ -24,43 +23,11 @@ from trio_moon.model.paths import DataPaths
 
 logger = logging.getLogger(__name__)
 
-COMMANDS = ("run", "demo", "check", "methods", "version")
-OK, FAILED, USAGE = 0, 1, 2
+OK, FAILED = 0, 1
 
 
-def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
-    """The command line; `trio-moon -d DIR` alone means `run`. Ends the program with status 2 on a mistake."""
-    parser = argparse.ArgumentParser(prog="trio-moon", description="A host service for headless Klipper printers.")
-    parser.add_argument("--version", action="version", version=f"trio-moon {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="{" + ",".join(COMMANDS) + "}")
-    place = argparse.ArgumentParser(add_help=False)
-    place.add_argument(
-        "-d", "--data-path", type=_folder, default=Path("~/printer_data").expanduser(), help="default: ~/printer_data"
-    )
-    place.add_argument("-c", "--config", type=_folder, help="default: DATA_PATH/config/moonraker.conf")
-    run = commands.add_parser("run", parents=[place], help="run the service (the default)")
-    run.add_argument("-l", "--logfile", type=_folder, help="default: DATA_PATH/logs/moonraker.log")
-    run.add_argument("-n", "--no-log-file", action="store_true", help="write the log to standard error instead")
-    run.add_argument("-g", "--debug", action="store_true", help="offer the debug endpoints and log more")
-    demo = commands.add_parser("demo", help="run with a simulated printer and a mock Spoolman inside")
-    demo.add_argument("-p", "--port", type=int, default=7125, help="default: 7125, or a free one if that is taken")
-    demo.add_argument("--once", action="store_true", help="end after one print, successful if the accounts agree")
-    commands.add_parser("check", parents=[place], help="check a configuration and print every problem")
-    commands.add_parser("methods", parents=[place], help="list every method of the API")
-    commands.add_parser("version", help="print the version")
-    words = list(argv)
-    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
-        words.insert(0, "run")
-    return parser.parse_args(words)
-
-
-def _folder(text: str) -> Path:
-    return Path(text).expanduser().absolute()
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0 all is well, 1 it failed, 2 wrong usage."""
-    arguments = parse_arguments(sys.argv[1:] if argv is None else argv)
+def run_command(arguments: Arguments) -> int:
+    """Do what the user asked for; returns the exit status: 0 all is well, 1 it failed."""
     try:
         match arguments.command:
             case "run":
@@ -84,17 +51,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return OK
 
 
-def _config_file(arguments: argparse.Namespace) -> Path:
-    chosen: Path | None = arguments.config
-    return chosen or DataPaths(arguments.data_path).config / "moonraker.conf"
+def _config_file(arguments: Arguments) -> Path:
+    return arguments.config or DataPaths(arguments.data_path).config / "moonraker.conf"
 
 
-def _build(arguments: argparse.Namespace, options: Options) -> App:
+def _build(arguments: Arguments, options: Options) -> App:
     document = Document.load(_config_file(arguments), arguments.data_path)
     return App(document, DataPaths(arguments.data_path), options)
 
 
-def check(arguments: argparse.Namespace) -> int:
+def check(arguments: Arguments) -> int:
     """Print every problem of the configuration with file, line, section and option; 1 if one is an error."""
     logging.getLogger().addHandler(logging.NullHandler())
     app = _build(arguments, Options())
@@ -106,7 +72,7 @@ def check(arguments: argparse.Namespace) -> int:
     return FAILED if errors else OK
 
 
-def methods(arguments: argparse.Namespace) -> int:
+def methods(arguments: Arguments) -> int:
     """Print the registry: verb, path, JSON-RPC method."""
     logging.getLogger().addHandler(logging.NullHandler())
     config = _config_file(arguments)
@@ -118,7 +84,7 @@ def methods(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Arguments) -> int:
     """Run the service until SIGTERM or Ctrl-C."""
     give_back_what_is_large()
     paths = DataPaths(arguments.data_path)

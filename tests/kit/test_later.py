@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from trio_moon.kit.later import import_later
+from trio_moon.kit.later import forget, import_later
 
 SLOW = """
 import sys, time
@@ -116,6 +116,32 @@ def test_a_part_of_a_package_may_be_imported_before_the_package_is_used(package:
         f"import trio_moon.__main__\nfrom {module} import {name} as n\nimport {package}\nassert n is {package}.{name}"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "import inspect, argparse; assert 'def parse_args' in inspect.getsource(argparse.ArgumentParser)",
+        "from ctypes.util import find_library; assert find_library('pthread'); assert not find_library('no such one')",
+        "from importlib.metadata import version; assert version('msgspec')",
+        "import typing_extensions; assert typing_extensions.deprecated and typing_extensions.Doc",
+        "from gettext import ngettext; assert ngettext('one', 'many', 2) == 'many'",
+        "import msgspec.inspect; assert msgspec.inspect.type_info(int)",
+        "import hashlib, ssl, shutil, subprocess; assert hashlib.sha256() and ssl.create_default_context()",
+    ],
+)
+def test_what_the_program_puts_off_is_all_there_for_who_wants_it(use: str) -> None:
+    program = f"import sys, trio_moon.__main__\nassert 'trio' not in sys.modules\nimport trio, trio_websocket\n{use}"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_what_is_forgotten_is_loaded_anew_by_who_wants_it(folder: Path) -> None:
+    first = importlib.import_module("slow_module")
+    assert first.value == 42
+    forget("slow_module", "never_loaded")
+    second = importlib.import_module("slow_module")
+    assert second is not first
+    assert (second.value, loads()) == (42, 2)
 
 
 def test_a_module_that_fails_says_so_each_time(folder: Path) -> None:
