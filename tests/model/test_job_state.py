@@ -61,6 +61,14 @@ def test_a_second_short_print_of_the_same_kind_is_seen_though_the_state_is_the_s
     assert events_of(stats("complete", "a", 9), stats("complete", "a", 9, message="M117")) == []
 
 
+def test_a_second_print_that_took_as_long_is_seen_because_the_time_of_an_ended_one_stands() -> None:
+    job = JobState()
+    job.update(stats("complete", "a", 0.1))
+    assert names(job.update(stats("complete", "a", 0.1), after=0.25)) == []
+    assert names(job.update(stats("complete", "a", 0.1003), after=0.25)) == ["started", "complete"]
+    assert names(job.update(stats("complete", "a", 60), after=0.25)) == []  # a fork whose clock goes on
+
+
 def test_a_restart_from_pause_is_no_resume() -> None:
     assert events_of(IDLE, stats("paused", "a", 9), stats("printing", "a", 9.1)) == ["started", "paused", "resumed"]
     assert events_of(stats("paused", "a", 9), stats("printing", "a", 0.1)) == ["started"]

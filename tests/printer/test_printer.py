@@ -202,6 +202,19 @@ async def test_a_shutdown_is_told_with_its_reason_and_a_restart_ends_it(ready: H
     await until(lambda: ready.printer.state == "ready")
 
 
+async def test_a_stop_and_a_restart_between_two_status_updates_are_told_as_both(
+    house: House, nursery: trio.Nursery
+) -> None:
+    await nursery.start(house.printer.run)
+    await until(lambda: house.printer.state == "ready")
+    with house.printer.events.subscribe() as events:
+        await house.klipper.run_gcode("M112")
+        await house.klipper.restart(firmware=True)
+        with trio.fail_after(10):
+            assert isinstance(await events.receive(), KlippyShutdown)
+            assert isinstance(await events.receive(), KlippyLost)
+
+
 async def test_a_frame_that_is_too_long_is_skipped_and_told_once(
     nursery: trio.Nursery, house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -522,6 +522,7 @@ async def test_faults_of_the_wire(klipper: SimulatedKlipper, autojump_clock: tri
     await other.send("info")
     assert await other.collect(5) == []
     klipper.faults.clear()
+    assert len(await other.collect(1)) == 1  # it was only late
     klipper.faults.stop_reading = True
     await other.send("info")
     assert await other.collect(5) == []

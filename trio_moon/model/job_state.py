@@ -152,8 +152,13 @@ class JobState:
 
 
 def _same_job(before: Stats, now: Stats, passed: float = math.inf) -> bool:
-    """Whether both are news of one job, `passed` seconds apart: a new one is younger than that, and than the old."""
+    """Whether both are news of one job, `passed` seconds apart: a new one is younger than that, and than the old.
+
+    The time of a job that has ended stands still, so that another time is another job's.
+    """
     if before.get("filename") != now.get("filename") and text_of(before, "filename") != text_of(now, "filename"):
         return False
     older, newer = seconds_of(before, "total_duration"), seconds_of(now, "total_duration")
+    if text_of(before, "state") in ENDED and newer != older:
+        older = math.inf
     return newer >= older or newer > passed + ROUGHLY

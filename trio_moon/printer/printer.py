@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -36,6 +37,10 @@ INTRODUCTION_TIMEOUT = 10.0
 STATE_POLL = Pauses(first=0.1, longest=1.0)
 """How often to ask for the state while Klipper is starting or stands in an error."""
 CONSOLE_BUFFER = 4096
+STOPPED = "// Klipper state: Shutdown"
+"""Klipper says so on the console as soon as it has stopped the machine."""
+STOP_IS_SHOWN = 1.0
+"""Seconds until its state shows it; a restart may come first."""
 
 _WE_ARE = {"program": "trio_moon", "version": __version__}
 
@@ -55,6 +60,7 @@ class Printer:
         self._questions = Questions(self._calls.begin)
         self._feed = StatusFeed(self._calls, self._watch_webhooks)
         self._remote_methods: set[str] = set()
+        self._stopped_at = -math.inf
         self._listeners: dict[str, Callable[[Raw], None]] = {
             STATUS_METHOD: lambda params: self._feed.receive(parse_status(params))  # one that needed a lenient look
         }
@@ -211,6 +217,9 @@ class Printer:
 
     def _leave(self, reason: str) -> None:
         was_connected = self.connected
+        if self.state == "ready" and time.monotonic() - self._stopped_at < STOP_IS_SHOWN:
+            self._note_shutdown("Klipper was shut down, and restarted at once")
+        self._stopped_at = -math.inf
         self._link = None
         self._calls.disconnect(reason)
         self._questions.forget()
@@ -303,8 +312,8 @@ class Printer:
         if webhooks is not None and webhooks.get("state") == "shutdown" and self.state == "ready":
             self._note_shutdown()
 
-    def _note_shutdown(self) -> None:
-        message = str(self.mirror.get("webhooks").get("state_message") or self.info.get("state_message", ""))
+    def _note_shutdown(self, message: str = "") -> None:
+        message = message or str(self.mirror.get("webhooks").get("state_message") or self.info.get("state_message", ""))
         self.state, self.state_message = "shutdown", message
         logger.info("Klipper: shutdown (%s)", " ".join(message.split()))
         self.events.publish(KlippyShutdown(message))
@@ -312,5 +321,7 @@ class Printer:
 
     def _on_gcode_response(self, params: Params) -> None:
         text = str(params.get("response", ""))
+        if text == STOPPED:
+            self._stopped_at = time.monotonic()
         self.console.publish(ConsoleLine(text, time.time(), "response"))
         self._audience.announce("notify_gcode_response", text)

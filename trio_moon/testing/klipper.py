@@ -207,7 +207,7 @@ class SimulatedKlipper:
         if request is None:
             return
         self.received.append(ReceivedRequest(request.method, request.params, request.id, trio.current_time()))
-        if self._api is not None and not self.faults.silent:
+        if self._api is not None:
             self._api.handle(request)
 
     async def connect(self) -> trio.abc.Stream:

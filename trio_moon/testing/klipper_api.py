@@ -28,7 +28,7 @@ class Api:
         self._faults = faults
         self._remote_methods = remote_methods
         self._status = StatusSubscriptions(host, faults, start_task, status_interval)
-        self._motion = MotionSubscriptions(host, start_task)
+        self._motion = MotionSubscriptions(host, faults, start_task)
         self._output: dict[Connection, JsonObject] = {}
         host.gcode.listeners.append(self._tell_console)
         # No limit: the clients' own requests are all that waits here, and each client waits for its answers.

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass, field, fields
 
+import trio
+
 
 @dataclass
 class Faults:
     """What goes wrong on the wire or in the answers, until it is switched off again."""
 
     silent: bool = False
-    """Connections are accepted and read, but nothing at all is sent."""
+    """The host is frozen to its clients: it reads, makes and sends nothing, and goes on with all of it later."""
     stop_reading: bool = False
     """Clients' bytes stay in the socket."""
     split_frames: bool = False
@@ -23,6 +25,11 @@ class Faults:
     """The first status update arrives before the answer to objects/subscribe."""
     nan_positions: bool = False
     """Every position in toolhead, gcode_move and motion_report is NaN."""
+
+    async def pass_while(self, *switches: str) -> None:
+        """Wait until none of these is on."""
+        while any(getattr(self, name) for name in switches):  # noqa: ASYNC110 - plain switches, rarely on
+            await trio.sleep(0.05)
 
     def clear(self) -> None:
         """Switch every fault off."""

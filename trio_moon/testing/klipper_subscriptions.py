@@ -57,6 +57,7 @@ class StatusSubscriptions:
         while self._pending or self._clients:
             self._round()
             await trio.sleep(self._interval)
+            await self._faults.pass_while("silent")
         self._last = {}
         self._running = False
 
@@ -113,8 +114,9 @@ class MotionSubscriptions:
     before, and a batch that was made for a client which has just gone is lost to the next one.
     """
 
-    def __init__(self, host: Host, start_task: Callable[..., None]) -> None:
+    def __init__(self, host: Host, faults: Faults, start_task: Callable[..., None]) -> None:
         self._host = host
+        self._faults = faults
         self._start_task = start_task
         self._clients: dict[str, list[tuple[Connection, JsonObject]]] = {}
 
@@ -136,6 +138,7 @@ class MotionSubscriptions:
         toolhead = self._host.toolhead
         while clients:
             await trio.sleep(BATCH_INTERVAL)
+            await self._faults.pass_while("silent")
             toolhead.settle()
             news = toolhead.queues[name].take_news()
             if not news:

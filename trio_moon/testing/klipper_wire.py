@@ -28,7 +28,7 @@ class Connection:
 
     def send_bytes(self, data: bytes) -> None:
         """Queue anything at all."""
-        if not self.closed and not self._faults.silent:
+        if not self.closed:
             self._outgoing += data
             self._some.set()
 
@@ -49,8 +49,7 @@ class Connection:
         partial = b""
         while True:
             data = await self._stream.receive_some(4096)
-            while self._faults.stop_reading:  # noqa: ASYNC110 - a plain switch, looked at only while it is on
-                await trio.sleep(0.05)
+            await self._faults.pass_while("silent", "stop_reading")
             if not data:
                 return
             *frames, partial = (partial + data).split(END)
@@ -60,6 +59,7 @@ class Connection:
     async def _write(self) -> None:
         while True:
             await self._some.wait()
+            await self._faults.pass_while("silent")
             if self._faults.hold_frames:
                 await trio.sleep(self._faults.hold_frames)
             data = bytes(self._outgoing)
