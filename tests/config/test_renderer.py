@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from tests.until import until
 from trio_moon.config.problems import TemplateFailed
 from trio_moon.config.renderer import NoRenderer, Renderer
 from trio_moon.config.secrets import Secrets
@@ -151,9 +152,7 @@ async def test_a_process_that_was_killed_while_idle_costs_no_message(renderer: R
     assert await renderer.render(template, {"x": [1, 2]}) == "12"
     [worker] = children() - before
     os.kill(int(worker), signal.SIGKILL)  # the kernel does that when memory runs out
-    with trio.fail_after(10):
-        while Path(f"/proc/{worker}/stat").read_text().split()[2] != "Z":
-            await trio.sleep(0.01)
+    await until(lambda: Path(f"/proc/{worker}/stat").read_text().split()[2] == "Z")
     assert await renderer.render(template, {"x": [3, 4]}) == "34"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,18 +80,6 @@ async def opened_bench(root: Path, *, extruders: int = 2, speed: float = 20.0, m
             for process in bench.processes:
                 process.clean_up()
             nursery.cancel_scope.cancel()
-
-
-async def until(condition: Callable[[], object | Awaitable[object]], timeout: float = 20.0) -> None:
-    """Wait until something is so."""
-    with trio.fail_after(timeout):
-        while True:
-            value = condition()
-            if isinstance(value, Awaitable):
-                value = await value
-            if value:
-                return
-            await trio.sleep(0.02)
 
 
 async def status(client: Client) -> dict[str, Any]:

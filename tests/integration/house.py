@@ -14,6 +14,7 @@ from pathlib import Path
 import trio
 
 from tests.integration.service import Client, Process, configure
+from tests.until import until
 from trio_moon.testing import MockSpoolman, SimulatedKlipper
 
 CERTIFICATES = Path(__file__).parents[1] / "web" / "certificates"
@@ -137,9 +138,7 @@ class House:
 
     async def lets_go(self, descriptors: int) -> None:
         """Wait until no more than so many descriptors are open."""
-        with trio.fail_after(45):
-            while self.descriptors > descriptors:
-                await trio.sleep(0.1)
+        await until(lambda: self.descriptors <= descriptors, within=45)
 
 
 async def _send(stream: trio.abc.Stream, data: bytes) -> None:
@@ -165,9 +164,7 @@ async def open_house(root: Path, nursery: trio.Nursery, more: str = "") -> Async
         client = await process.start()
         found = re.search(r"https://[^\s,]*:(\d+)", process.log.read_text())
         assert found is not None
-        with trio.fail_after(20):
-            while (await client.result("/server/info"))["klippy_state"] != "ready":
-                await trio.sleep(0.05)
+        await client.klippy_ready()
         yield House(process, client, klipper, int(found[1]))
     finally:
         process.clean_up()

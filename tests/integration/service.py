@@ -16,6 +16,7 @@ import httpx
 import trio
 import trio_websocket
 
+from tests.until import until
 from trio_moon.app import App, Options, run_app
 from trio_moon.config.document import Document
 from trio_moon.kit.json_codec import decode, encode
@@ -54,6 +55,14 @@ class Client:
         answer = await self.get(path, **options)
         assert answer.status_code == 200, answer.text
         return answer.json()["result"]
+
+    async def klippy_ready(self) -> None:
+        """Wait until the service has found Klipper."""
+
+        async def is_ready() -> bool:
+            return bool((await self.result("/server/info"))["klippy_state"] == "ready")
+
+        await until(is_ready)
 
     @asynccontextmanager
     async def websocket(self, path: str = "/websocket") -> AsyncIterator[RpcSocket]:
@@ -167,12 +176,9 @@ class Process:
 
     async def end(self, number: int = signal.SIGTERM) -> float:
         """Send a signal and wait for the end; returns the seconds that took."""
-        assert self._process is not None
         began = trio.current_time()
-        os.kill(self._process.pid, number)
-        with trio.fail_after(START_TIMEOUT):
-            while self._process.poll() is None:
-                await trio.sleep(0.01)
+        os.kill(self.pid, number)
+        await until(lambda: self.status is not None, within=START_TIMEOUT)
         return trio.current_time() - began
 
     async def kill(self) -> None:

@@ -15,6 +15,7 @@ import trio_websocket
 
 from tests.integration.house import HOST, UPGRADE
 from tests.integration.service import Client, Process, configure
+from tests.until import until
 from trio_moon.testing import SimulatedKlipper
 
 pytestmark = pytest.mark.slow
@@ -56,9 +57,7 @@ async def bench(tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[Bench]:
     process = Process(paths)
     try:
         client = await process.start()
-        with trio.fail_after(20):
-            while (await client.result("/server/info"))["klippy_state"] != "ready":
-                await trio.sleep(0.05)
+        await client.klippy_ready()
         yield Bench(process, client, klipper)
     finally:
         process.clean_up()
@@ -133,9 +132,7 @@ async def test_bridges_are_few_and_their_places_come_back(bench: Bench) -> None:
             await nursery.start(hold)
         assert await bench.refused() == 503
         nursery.cancel_scope.cancel()
-    with trio.fail_after(20):
-        while bench.klipper.connections > connected:
-            await trio.sleep(0.02)
+    await until(lambda: bench.klipper.connections <= connected)
     async with bench.bridge() as socket:
         assert (await ask(socket, "info", 1))["id"] == 1
 

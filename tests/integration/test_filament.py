@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.integration.filament import Bench, choose, opened_bench, status, until
+from tests.integration.filament import Bench, choose, opened_bench, status
 from tests.integration.service import Client, running
 from tests.integration.together import play_asked
+from tests.until import until
 from trio_moon.testing import spoolman_faults as faults
 
 USE = ("PUT", "/spool/*/use")

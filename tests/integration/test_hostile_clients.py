@@ -15,6 +15,7 @@ import trio
 
 from tests.integration.hostile_requests import post
 from tests.integration.house import HOST, INFO, UPGRADE, House, open_house
+from tests.until import until
 
 pytestmark = pytest.mark.slow
 
@@ -86,9 +87,7 @@ async def test_uploads_that_break_off_leave_nothing(house: House) -> None:
         for number in range(1, 49):
             nursery.start_soon(break_off, number)
     assert b"429" in b"".join(refused)[:100]  # 32 at once are received
-    with trio.fail_after(30):
-        while files_of(house) != known:
-            await trio.sleep(0.05)
+    await until(lambda: files_of(house) == known)
     await house.lets_go(before)
     await house.is_unharmed()
 
@@ -177,9 +176,7 @@ async def test_who_only_holds_connections_is_sent_away(house: House) -> None:
         for _ in range(250):
             nursery.start_soon(hold, b"", b"")
             nursery.start_soon(hold, b"GET /server/info HTTP/1.1\r\n", b"A: b\r\n")
-        with trio.fail_after(15):
-            while house.descriptors < before + 400:
-                await trio.sleep(0.1)
+        await until(lambda: house.descriptors >= before + 400)
         began = trio.current_time()
         await house.lets_go(before + 20)
         assert trio.current_time() - began < 35
@@ -228,15 +225,11 @@ async def test_websockets_beyond_the_limit_are_refused_and_their_places_come_bac
             nursery.start_soon(open_one, b"X-Forwarded-For: 8.8.8.8\r\n")
         for _ in range(60):
             nursery.start_soon(open_one, b"X-Forwarded-For: 9.9.9.9\r\n")
-        with trio.fail_after(20):
-            while said.total() < 120:
-                await trio.sleep(0.05)
+        await until(lambda: said.total() >= 120)
         assert said[b"HTTP/1.1 101"] == 20  # 10 from each
         for _ in range(120):
             nursery.start_soon(open_one, b"")
-        with trio.fail_after(20):
-            while said.total() < 240:
-                await trio.sleep(0.05)
+        await until(lambda: said.total() >= 240)
         done.set()
     assert said == {b"HTTP/1.1 101": 100, b"HTTP/1.1 503": 140}
     assert watch.longest < 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import trio
 
 from tests.integration.service import Client, configure, running
+from tests.until import until
 from trio_moon.testing import MockSpoolman, SimulatedKlipper
 
 SECTIONS = """
@@ -69,17 +71,18 @@ OCTOPRINT: list[tuple[str, str, dict[str, Any] | None, set[str]]] = [
 ]
 
 
+async def is_connected(client: Client) -> object:
+    return (await client.result("/server/spoolman/status"))["spoolman_connected"]
+
+
 @pytest.fixture
 async def client(tmp_path: Path, nursery: trio.Nursery, mock_spoolman: MockSpoolman) -> AsyncIterator[Client]:
     paths = configure(tmp_path, SECTIONS.format(spoolman=mock_spoolman.url))
     klipper = SimulatedKlipper(paths.comms / "klippy.sock", gcodes=paths.gcodes, status_interval=0.05)
     await nursery.start(klipper.run)
     async with running(paths, debug=True) as (app, client):
-        with trio.fail_after(20):
-            while app.printer.state != "ready":
-                await trio.sleep(0.01)
-            while not (await client.result("/server/spoolman/status"))["spoolman_connected"]:
-                await trio.sleep(0.01)
+        await until(lambda: app.printer.state == "ready")
+        await until(partial(is_connected, client))
         yield client
 
 

@@ -13,6 +13,7 @@ import pytest
 import trio
 
 from tests.integration.service import Client, Process, RpcSocket, configure, running
+from tests.until import until
 from trio_moon.model.paths import DataPaths
 from trio_moon.testing import SimulatedKlipper
 
@@ -84,12 +85,6 @@ class Bench:
 
     async def stays(self, *queue: object) -> None:
         await until_equal(self.queue, queue)
-
-
-async def until(happened: Callable[[], bool]) -> None:
-    with trio.fail_after(30):
-        while not happened():
-            await trio.sleep(0.02)
 
 
 async def until_equal(ask: Callable[[], Any], wanted: object) -> None:
@@ -353,12 +348,6 @@ async def state_of(client: Client) -> tuple[str, list[str]]:
     return status["queue_state"], [job["filename"] for job in status["queued_jobs"]]
 
 
-async def klippy_is_ready(client: Client) -> None:
-    with trio.fail_after(30):
-        while (await client.result("/server/info"))["klippy_state"] != "ready":
-            await trio.sleep(0.05)
-
-
 @pytest.mark.slow
 async def test_the_queue_survives_kill_9_and_goes_on_after_the_print(tmp_path: Path, nursery: trio.Nursery) -> None:
     paths = configure(tmp_path, AUTOMATIC)
@@ -367,7 +356,7 @@ async def test_the_queue_survives_kill_9_and_goes_on_after_the_print(tmp_path: P
     klipper = SimulatedKlipper(paths.comms / "klippy.sock", gcodes=paths.gcodes, speed=50.0, status_interval=0.05)
     await nursery.start(klipper.run)
     async with process(paths) as (service, client):
-        await klippy_is_ready(client)
+        await client.klippy_ready()
         await client.post("/server/job_queue/job", json={"filenames": ["long.gcode", "short.gcode", "short.gcode"]})
         await client.post("/server/job_queue/start")
         await until_equal(lambda: state_of(client), ("ready", ["short.gcode", "short.gcode"]))
@@ -376,7 +365,7 @@ async def test_the_queue_survives_kill_9_and_goes_on_after_the_print(tmp_path: P
         await trio.sleep(0.5)
         await service.kill()
         client = await service.start()
-        await klippy_is_ready(client)
+        await client.klippy_ready()
         after = await client.result("/server/job_queue/status")
         assert after["queue_state"] == "ready"
         assert [job["job_id"] for job in after["queued_jobs"]] == [job["job_id"] for job in before]
@@ -402,7 +391,7 @@ async def test_a_kill_while_klipper_is_asked_neither_loses_a_job_nor_prints_it_t
     await nursery.start(klipper.run)
     nursery.start_soon(lambda: klipper.run_gcode("BUSY", wait_moves=False))
     async with process(paths) as (service, client):
-        await klippy_is_ready(client)
+        await client.klippy_ready()
         await client.post("/server/job_queue/job", json={"filenames": ["long.gcode", "long.gcode"]})
         await client.post("/server/job_queue/start")
         await until(lambda: any(PRINT in str(request.params) for request in klipper.received))
@@ -413,7 +402,7 @@ async def test_a_kill_while_klipper_is_asked_neither_loses_a_job_nor_prints_it_t
         client = await service.start()
         await trio.sleep(1.0)
         gate.set()
-        await klippy_is_ready(client)
+        await client.klippy_ready()
         expected = ("ready", ["long.gcode"]) if klipper_goes_on else ("paused", ["long.gcode", "long.gcode"])
         await until_equal(lambda: state_of(client), expected)
         await trio.sleep(1.5)
@@ -437,14 +426,14 @@ async def test_kills_at_any_moment_cost_no_job_and_print_none_twice(tmp_path: Pa
     )
     await nursery.start(klipper.run)
     async with process(paths) as (service, client):
-        await klippy_is_ready(client)
+        await client.klippy_ready()
         await client.post("/server/job_queue/job", json={"filenames": names})
         for _ in range(KILLS):
             await client.post("/server/job_queue/start")
             await trio.sleep(chance.uniform(0.0, 0.3))
             await service.kill()
             client = await service.start()
-            await klippy_is_ready(client)
+            await client.klippy_ready()
         with trio.fail_after(60):
             while (status := await state_of(client))[1]:
                 if status[0] == "paused":

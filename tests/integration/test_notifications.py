@@ -11,6 +11,7 @@ import trio
 
 from tests.features.notifiers.targets import JPEG, Target
 from tests.integration.service import Client, Process, configure, running
+from tests.until import until
 from trio_moon.app import App
 from trio_moon.features.spoolman import Spoolman
 from trio_moon.model.events import SpoolmanAlert
@@ -53,15 +54,7 @@ def section(name: str, url: str, *lines: str, events: str = "*") -> str:
 
 
 async def ready(app: App) -> None:
-    with trio.fail_after(20):
-        while app.printer.state != "ready":
-            await trio.sleep(0.01)
-
-
-async def print_ready(client: Client) -> None:
-    with trio.fail_after(20):
-        while (await client.result("/server/info"))["klippy_state"] != "ready":
-            await trio.sleep(0.02)
+    await until(lambda: app.printer.state == "ready")
 
 
 async def status(client: Client, name: str) -> dict[str, Any]:
@@ -130,7 +123,7 @@ async def test_targets_that_hang_drip_or_refuse_delay_nobody_else_nor_the_end(
         + section("good", f"json://{good.address}", "body: {event_name}"),
     )
     client = await process.start()
-    await print_ready(client)
+    await client.klippy_ready()
     seen = await print_six_events(client)
     await good.wait_for(6)
     assert good.bodies == ["started", "paused", "resumed", "cancelled", "started", "complete"]
@@ -157,7 +150,7 @@ async def test_templates_and_pictures_that_fail_cost_only_themselves(
         + section("good", url, "title: good", "body: {event_args[1].filename}"),
     )
     client = await process.start()
-    await print_ready(client)
+    await client.klippy_ready()
     waits: list[float] = []
 
     async def probe() -> None:
@@ -205,7 +198,7 @@ async def test_what_could_not_be_sent_arrives_once_when_the_network_is_back(
             scope.cancel()
     configure(tmp_path, section("phone", f"json://{phone.address}", events="complete"))
     client = await process.start()
-    await print_ready(client)
+    await client.klippy_ready()
     await client.post("/printer/print/start?filename=a.gcode")
     with trio.fail_after(30):
         while (await status(client, "phone"))["attempts"] < 2:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ import trio
 
 from tests.features.files.samples import ORCA
 from tests.integration.service import Client, configure, running
+from tests.until import until
 from trio_moon.app import App
 from trio_moon.testing import SimulatedKlipper
 
@@ -29,12 +30,7 @@ class House:
     gcodes: Path
 
     async def ready(self) -> None:
-        await self.until(lambda: self.app.printer.state == "ready")
-
-    async def until(self, happened: Callable[[], bool]) -> None:
-        with trio.fail_after(30):
-            while not happened():
-                await trio.sleep(0.01)
+        await until(lambda: self.app.printer.state == "ready")
 
     async def text(self) -> str:
         return str((await self.ok("GET", "/api/printer"))["state"]["text"])
@@ -140,7 +136,7 @@ async def test_upload_and_print_then_the_job_tells_how_far_it_is(house: House) -
     assert job["job"]["estimatedPrintTime"] == 1001
     assert job["job"]["filament"]["length"] == 1699.38
     assert job["state"] == "Printing"
-    await house.until(lambda: (house.app.printer.mirror.get("virtual_sdcard").get("file_position") or 0) != 0)
+    await until(lambda: (house.app.printer.mirror.get("virtual_sdcard").get("file_position") or 0) != 0)
     progress = (await house.ok("GET", "/api/job"))["progress"]
     assert 0 < progress["completion"] < 100
     assert 0 < progress["filepos"] < len(content)
@@ -172,12 +168,12 @@ async def test_a_job_is_paused_resumed_and_restarted(house: House) -> None:
 
 async def test_a_print_that_ended_leaves_an_operational_printer(house: House) -> None:
     await house.upload("a.gcode", QUICK, print="true")
-    await house.until(lambda: house.app.printer.mirror.get("print_stats").get("state") == "complete")
+    await until(lambda: house.app.printer.mirror.get("print_stats").get("state") == "complete")
     assert await house.text() == "Operational"
     job = await house.ok("GET", "/api/job")
     assert (job["progress"]["completion"], job["progress"]["printTimeLeft"]) == (100, 0)
     await house.upload("bad.gcode", b"G28\nNONSENSE\nG1 X1000000\n", print="true")
-    await house.until(lambda: house.app.printer.mirror.get("print_stats").get("filename") == "bad.gcode")
+    await until(lambda: house.app.printer.mirror.get("print_stats").get("filename") == "bad.gcode")
     await house.until_text("Operational")
 
 
@@ -276,7 +272,7 @@ async def test_every_heater_is_shown_and_set(house: House) -> None:
     assert set(shown["tool0"]) == {"actual", "target", "offset"}
     assert await house.status("POST", "/api/printer/tool", json={"command": "target", "targets": {"tool1": 50}}) == 204
     assert await house.status("POST", "/api/printer/bed", json={"command": "target", "target": 40}) == 204
-    await house.until(lambda: house.app.printer.mirror.get("heater_bed").get("target") == 40)
+    await until(lambda: house.app.printer.mirror.get("heater_bed").get("target") == 40)
     assert (await house.ok("GET", "/api/printer/bed"))["bed"]["target"] == 40
     tools = await house.ok("GET", "/api/printer/tool", params={"history": "true", "limit": "2"})
     assert tools["tool1"]["target"] == 50
@@ -294,7 +290,7 @@ async def test_the_printer_is_shown_as_it_is_however_often_one_asks(house: House
     for target in (30.0, 35.0):
         order = {"command": "target", "target": target}
         assert await house.status("POST", "/api/printer/bed", json=order) == 204
-        await house.until(partial(lambda wanted: mirror.get("heater_bed").get("target") == wanted, target))
+        await until(partial(lambda wanted: mirror.get("heater_bed").get("target") == wanted, target))
         for _ in range(3):
             bed = (await house.ok("GET", "/api/printer"))["temperature"]["bed"]
             assert bed["target"] == target

@@ -14,6 +14,7 @@ import pytest
 import trio
 
 from tests.integration.service import Process, configure, running
+from tests.until import until
 from trio_moon.model.paths import DataPaths
 from trio_moon.testing import SimulatedKlipper
 
@@ -139,9 +140,7 @@ async def test_sighup_opens_the_log_anew(process: Process) -> None:
     moved = process.log.with_suffix(".old")
     process.log.rename(moved)
     os.kill(process.pid, signal.SIGHUP)
-    with trio.fail_after(10):
-        while not process.log.exists() or "reopened" not in process.log.read_text():
-            await trio.sleep(0.02)
+    await until(lambda: process.log.exists() and "reopened" in process.log.read_text())
     await process.end()
 
 
@@ -180,9 +179,7 @@ async def test_a_restart_by_the_api_begins_the_program_anew(process: Process) ->
     pid = process.pid
     answer = await client.post("/server/restart")
     assert answer.json() == {"result": "ok"}
-    with trio.fail_after(20):
-        while process.log.read_text().count("listening on http") < 2:
-            await trio.sleep(0.05)
+    await until(lambda: process.log.read_text().count("listening on http") >= 2)
     assert process.pid == pid
     assert process.status is None
     assert await process.end() < 2

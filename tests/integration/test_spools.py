@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import trio
 
-from tests.integration.filament import Bench, choose, opened_bench, status, until
+from tests.integration.filament import Bench, choose, opened_bench, status
 from tests.integration.service import Client, running
+from tests.until import until
 from trio_moon.app import App
 from trio_moon.testing.klipper_macros import Macro
 

@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from tests.integration.service import Client, configure, running
+from tests.until import until
 from trio_moon.rpc.caller import Caller, Transport
 from trio_moon.testing import SimulatedKlipper
 
@@ -23,9 +24,7 @@ async def client(tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[Client]
     klipper = SimulatedKlipper(paths.comms / "klippy.sock", gcodes=paths.gcodes, status_interval=0.05)
     await nursery.start(klipper.run)
     async with running(paths) as (app, client):
-        with trio.fail_after(20):
-            while app.printer.state != "ready":
-                await trio.sleep(0.01)
+        await until(lambda: app.printer.state == "ready")
         yield client
 
 
@@ -165,9 +164,7 @@ async def test_who_has_logged_out_hears_no_more_of_the_printer(tmp_path: Path, n
     klipper = SimulatedKlipper(paths.comms / "klippy.sock", gcodes=paths.gcodes, status_interval=0.05)
     await nursery.start(klipper.run)
     async with running(paths) as (app, client), client.websocket() as socket:
-        with trio.fail_after(20):
-            while app.printer.state != "ready":
-                await trio.sleep(0.01)
+        await until(lambda: app.printer.state == "ready")
         await socket.call("access.post_user", username="ann", password="secret")
         await socket.call("access.login", username="ann", password="secret")
         await socket.call("printer.objects.subscribe", objects={"heater_bed": None})

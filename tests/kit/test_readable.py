@@ -9,6 +9,7 @@ import pytest
 import trio
 import trio.testing
 
+from tests.until import until
 from trio_moon.kit.readable import whenever_readable
 
 Pair = tuple[socket.socket, socket.socket]
@@ -43,12 +44,6 @@ class Steps(trio.abc.Instrument):
         self.of[task.name] = self.of.get(task.name, 0) + 1
 
 
-async def until(came: list[bytes], text: bytes) -> None:
-    with trio.fail_after(5):
-        while b"".join(came) != text:
-            await trio.sleep(0.005)
-
-
 async def test_what_comes_is_read_until_the_reader_has_enough(way: str, pair: Pair) -> None:
     ours, theirs = pair
     came: list[bytes] = []
@@ -60,9 +55,9 @@ async def test_what_comes_is_read_until_the_reader_has_enough(way: str, pair: Pa
     async with trio.open_nursery() as nursery:
         theirs.send(b"before ")
         nursery.start_soon(whenever_readable, ours, read)
-        await until(came, b"before ")
+        await until(lambda: b"".join(came) == b"before ")
         theirs.send(b"after ")
-        await until(came, b"before after ")
+        await until(lambda: b"".join(came) == b"before after ")
         theirs.send(b"enough")
     theirs.send(b"more")
     await trio.sleep(0.02)

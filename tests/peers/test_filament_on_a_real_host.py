@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.integration.filament import choose, status, until
+from tests.integration.filament import choose, status
 from tests.integration.service import Client, Process, configure, running
 from tests.peers.kalico import RealKlipper
+from tests.until import until
 from trio_moon.model.paths import DataPaths
 from trio_moon.testing import MockSpoolman
 

@@ -13,6 +13,7 @@ import trio
 from tests.integration.service import configure, running
 from tests.peers import client_scripts
 from tests.peers.environment import prepare_peer
+from tests.until import until
 from trio_moon.testing import SimulatedKlipper
 
 pytestmark = pytest.mark.peer
@@ -40,9 +41,7 @@ async def port(tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[str]:
     klipper = SimulatedKlipper(paths.comms / "klippy.sock", gcodes=paths.gcodes, status_interval=0.05)
     await nursery.start(klipper.run)
     async with running(paths) as (app, client):
-        with trio.fail_after(PATIENCE):
-            while app.printer.state != "ready":
-                await trio.sleep(0.01)
+        await until(lambda: app.printer.state == "ready", within=PATIENCE)
         yield client.url.rpartition(":")[2]
 
 

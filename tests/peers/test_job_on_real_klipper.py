@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from tests.peers.kalico import RealKlipper
+from tests.until import until
 from trio_moon.model.job_state import JobEvent
 from trio_moon.printer.job_tracker import JobTracker
 from trio_moon.printer.printer import Printer
@@ -17,12 +18,10 @@ pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
 
 async def ready(printer: Printer) -> None:
-    with trio.fail_after(60):
-        while printer.state != "ready":
-            await trio.sleep(0.02)
+    await until(lambda: printer.state == "ready", within=60)
 
 
-async def until(news: trio.MemoryReceiveChannel[JobEvent], name: str) -> list[JobEvent]:
+async def heard_until(news: trio.MemoryReceiveChannel[JobEvent], name: str) -> list[JobEvent]:
     """The events up to the next one of this name."""
     found: list[JobEvent] = []
     with trio.fail_after(60):
@@ -43,23 +42,23 @@ async def test_prints_pauses_cancels_and_an_emergency_stop_are_told_as_they_are(
         await nursery.start(printer.run)
         await ready(printer)
         await printer.start_print("short.gcode")
-        assert [event.name for event in await until(news, "complete")] == ["started", "complete"]
+        assert [event.name for event in await heard_until(news, "complete")] == ["started", "complete"]
 
         await printer.start_print("pausing.gcode")
-        assert [event.name for event in await until(news, "paused")] == ["started", "paused"]
+        assert [event.name for event in await heard_until(news, "paused")] == ["started", "paused"]
         await printer.run_gcode("RESUME")
-        assert (await until(news, "complete"))[-1].filename == "pausing.gcode"
+        assert (await heard_until(news, "complete"))[-1].filename == "pausing.gcode"
 
         await printer.start_print("pausing.gcode")
-        await until(news, "paused")
+        await heard_until(news, "paused")
         await printer.run_gcode("CANCEL_PRINT")
-        (cancelled,) = await until(news, "cancelled")
+        (cancelled,) = await heard_until(news, "cancelled")
         assert cancelled.previous["state"] == "paused"
 
         await printer.start_print("pausing.gcode")
-        await until(news, "paused")
+        await heard_until(news, "paused")
         await printer.request("emergency_stop")
-        (error,) = await until(news, "error")
+        (error,) = await heard_until(news, "error")
         assert (error.reason, error.filename) == ("klippy_shutdown", "pausing.gcode")
         assert "M112" in str(error.stats["message"]) or "shutdown" in str(error.stats["message"]).lower()
 

@@ -19,6 +19,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from tests.features.notifiers.targets import JPEG, Target
 from tests.integration.service import configure, running
 from tests.peers.kalico import RealKlipper
+from tests.until import until
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
@@ -82,9 +83,7 @@ async def published(broker: int) -> AsyncIterator[list[str]]:
     client.connect("127.0.0.1", broker)
     client.subscribe("printer/news")
     client.loop_start()
-    with trio.fail_after(20):
-        while texts != ["subscribed"]:
-            await trio.sleep(0.02)
+    await until(lambda: texts == ["subscribed"])
     texts.clear()
     yield texts
     client.disconnect()
@@ -104,13 +103,9 @@ async def print_on(klipper: RealKlipper, folder: Path, sections: str, received: 
     paths = configure(folder, sections)
     (paths.comms / "klippy.sock").symlink_to(klipper.socket_path)
     async with running(paths) as (app, client):
-        with trio.fail_after(60):
-            while app.printer.state != "ready":
-                await trio.sleep(0.05)
+        await until(lambda: app.printer.state == "ready", within=60)
         await client.post("/printer/print/start?filename=a.gcode")
-        with trio.fail_after(60):
-            while received() < 2:
-                await trio.sleep(0.05)
+        await until(lambda: received() >= 2, within=60)
 
 
 TOLD = [("Print started", "a.gcode is printing"), ("Print complete", "a.gcode is complete")]

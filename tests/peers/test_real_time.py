@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import trio
 
-from tests.integration.filament import choose, status, until
+from tests.integration.filament import choose, status
 from tests.integration.service import Process
 from tests.peers.kalico import RealKlipper
 from tests.peers.test_filament_on_a_real_host import House, open_house, ready, tool_changes
 from tests.testing.klipper_client import KlipperClient
+from tests.until import until
 from trio_moon.testing import SimulatedKlipper
 
 pytestmark = pytest.mark.peer

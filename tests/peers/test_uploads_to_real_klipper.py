@@ -7,6 +7,7 @@ import trio
 
 from tests.integration.service import Client, configure, running
 from tests.peers.kalico import RealKlipper
+from tests.until import until
 
 pytestmark = pytest.mark.peer
 
@@ -40,9 +41,7 @@ async def test_an_upload_is_printed_protected_and_cancelled(real_klipper: RealKl
         assert (await client.post("/api/job", json={"command": "cancel"})).status_code == 204
         assert (await client.get("/api/printer")).json()["state"]["text"] == "Operational"
         assert await upload("third.gcode", b"G28\nG1 X10 F6000\n", "/api/files/local") == (201, True)
-        with trio.fail_after(60):
-            while app.printer.mirror.get("print_stats").get("state") != "complete":
-                await trio.sleep(0.05)
+        await until(lambda: app.printer.mirror.get("print_stats").get("state") == "complete", within=60)
         job = (await client.get("/api/job")).json()
         assert (job["job"]["file"]["name"], job["progress"]["completion"]) == ("third.gcode", 100)
         refused = await client.post("/api/printer/command", json={"command": "G1 X9999"})

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import trio
 
+from tests.until import until
 from trio_moon.kit.status_box import StatusView
 from trio_moon.printer.printer import Printer
 from trio_moon.rpc.audience import Audience
@@ -43,13 +43,6 @@ class House:
     audience: Audience
     ear: Ear
     session: Session
-
-
-async def until(condition: Callable[[], object], *, seconds: float = 10.0) -> None:
-    """Wait until `condition()` is true, with a generous deadline."""
-    with trio.fail_after(seconds):
-        while not condition():
-            await trio.sleep(0.01)
 
 
 @pytest.fixture

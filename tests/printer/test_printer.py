@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.printer.conftest import Ear, House, until
+from tests.printer.conftest import Ear, House
+from tests.until import until
 from trio_moon.model.errors import BadParams, KlippyAway, KlippyRefused, PeerTimeout
 from trio_moon.model.events import ConsoleLine, KlippyConnected, KlippyLost, KlippyReady, KlippyShutdown
 from trio_moon.printer.printer import Printer
@@ -81,7 +82,7 @@ async def test_a_caller_who_leaves_a_script_leaves_nothing_behind(ready: House) 
 async def test_frames_may_be_split_anywhere(house: House, nursery: trio.Nursery) -> None:
     house.klipper.faults.split_frames = True
     await nursery.start(house.printer.run)
-    await until(lambda: house.printer.state == "ready", seconds=30)
+    await until(lambda: house.printer.state == "ready")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from tests.testing.klipper_client import KlipperClient
+from tests.until import until
 from trio_moon.testing.klipper import KlipperError, Macro, SimulatedKlipper
 
 Dial = Callable[[], Awaitable[KlipperClient]]
@@ -556,9 +557,7 @@ async def test_a_client_that_stops_reading_is_closed(
     stuck = await dial()
     assert on_socket.connections == 1 or (await stuck.result("info"))
     on_socket.send_raw(b"x" * 10_000_000 + b"\x03")
-    with trio.fail_after(60):
-        while on_socket.connections:
-            await trio.sleep(0.5)
+    await until(lambda: not on_socket.connections, within=60)
 
 
 async def test_a_long_file_prints_as_fast_as_the_machine_can(on_socket: SimulatedKlipper, dial: Dial) -> None:

@@ -14,6 +14,7 @@ import h2.settings
 import httpx
 import trio
 
+from tests.until import until
 from tests.web.world import (
     CERTIFICATES,
     IMPATIENT,
@@ -161,9 +162,7 @@ async def test_sockets_of_tls_connections_are_given_back(tls: Running) -> None:
         if number % 4 < 2:
             await stream.send_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" if number % 2 else b"GET / HTTP/1.1\r\n")
         await stream.transport_stream.aclose()
-    with trio.fail_after(10):
-        while len(os.listdir("/proc/self/fd")) > before:
-            await trio.sleep(0.01)
+    await until(lambda: len(os.listdir("/proc/self/fd")) <= before)
 
 
 async def test_a_client_of_http2_that_leaves_no_window_is_sent_away(tmp_path: Path) -> None:

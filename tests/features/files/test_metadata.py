@@ -19,6 +19,7 @@ from PIL import Image
 from tests.features.files.samples import BAMBU, CURA, MOVES, ORCA, PRUSA, SAMPLES, picture, thumbnail
 from tests.features.files.test_uploads import ufp
 from tests.features.files.world import World
+from tests.until import until
 from trio_moon.features.files import SCHEMA
 from trio_moon.features.files.metadata import scanner, values
 from trio_moon.features.files.metadata.cache import MetadataCache
@@ -292,9 +293,7 @@ async def test_what_is_no_gcode_has_no_metadata(world: World) -> None:
 
 
 async def wait_for_metadata(world: World, count: int) -> list[dict[str, Any]]:
-    with trio.fail_after(30):
-        while len(world.told("notify_metadata_update")) < count:
-            await trio.sleep(0.01)
+    await until(lambda: len(world.told("notify_metadata_update")) >= count)
     return world.told("notify_metadata_update")
 
 
@@ -322,9 +321,7 @@ async def test_metadata_and_pictures_go_along_with_a_file_and_end_with_it(world:
     await world.call("move", source="gcodes/sub", dest="gcodes/bus")
     assert (await world.call("metadata", filename="bus/other.gcode"))["uuid"] == moved["uuid"]
     await world.call("delete_file", path="gcodes/bus/other.gcode")
-    with trio.fail_after(30):
-        while world.all_files():
-            await trio.sleep(0.01)
+    await until(lambda: not world.all_files())
     assert not (world.gcodes / "bus/.thumbs").exists()
 
 
@@ -385,9 +382,7 @@ async def test_a_file_that_breaks_its_reader_costs_no_other_file(
     monkeypatch.setattr("trio_moon.features.files.metadata.scanner.extract_metadata", extract)
     for name in "ab":
         await world.upload(f"{name}.gcode")
-    with trio.fail_after(10):
-        while not world.told("notify_metadata_update"):
-            await trio.sleep(0.01)
+    await until(lambda: world.told("notify_metadata_update"))
     assert [told["filename"] for told in world.told("notify_metadata_update")] == ["b.gcode"]
     assert "gcodes/a.gcode can't be read" in caplog.text
 
@@ -418,9 +413,7 @@ async def test_a_file_that_goes_while_it_is_read_leaves_nothing(
         await world.call("move", source="gcodes/part.gcode", dest="gcodes/part.txt")
     await trio.sleep(0.1)
     goes_on.set()
-    with trio.fail_after(20):
-        while world.all_files() - {"gcodes/part.txt"}:
-            await trio.sleep(0.01)
+    await until(lambda: not world.all_files() - {"gcodes/part.txt"})
     assert not await world.files.metadata.in_folder(Place("gcodes"))
 
 
@@ -432,9 +425,7 @@ async def test_pictures_of_files_that_went_while_we_were_away_go_at_the_start(tm
                 await world.upload("part.gcode", PRUSA.encode())
                 await wait_for_metadata(world, 1)
             else:
-                with trio.fail_after(20):
-                    while world.all_files():
-                        await trio.sleep(0.01)
+                await until(lambda: not world.all_files())
         (world.gcodes / "part.gcode").unlink(missing_ok=True)
     assert not (world.gcodes / ".thumbs").exists()
 

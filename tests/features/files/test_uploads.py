@@ -16,6 +16,7 @@ import pytest
 import trio
 
 from tests.features.files.world import World
+from tests.until import until
 from trio_moon.features.files import listing, starter
 from trio_moon.features.files.places import STAGING
 from trio_moon.model.errors import (
@@ -288,9 +289,7 @@ async def test_a_print_waits_for_a_klipper_that_is_away(world: World) -> None:
     await trio.testing.wait_all_tasks_blocked()
     world.prints("", "standby")
     world.printer.events.publish(KlippyReady(1))
-    with trio.fail_after(30):
-        while not world.printer.started:
-            await trio.sleep(0.01)
+    await until(lambda: world.printer.started)
     assert world.printer.started == ['SDCARD_PRINT_FILE FILENAME="x.gcode"']
 
 
@@ -305,9 +304,7 @@ async def test_nothing_starts_by_itself_long_after_it_was_asked_for(
     monkeypatch.setattr(time, "clock_gettime", lambda clock: 60.0 if age == 500.0 else 90_000.0)
     world.prints("", "standby")
     world.printer.events.publish(KlippyReady(1))
-    with trio.fail_after(30):
-        while "is not started" not in caplog.text:
-            await trio.sleep(0.01)
+    await until(lambda: "is not started" in caplog.text)
     assert world.printer.started == []
 
 
@@ -489,9 +486,7 @@ async def test_a_start_that_waits_behind_a_macro_does_not_keep_the_slicer_waitin
         assert isinstance(reply.value, dict)
         assert (reply.value["print_started"], reply.value["print_queued"]) == (False, True)
         macro_ended.set()
-        with trio.fail_after(30):
-            while not world.printer.started:
-                await trio.sleep(0.01)
+        await until(lambda: world.printer.started)
 
 
 async def test_a_replaced_file_keeps_its_mode(world: World) -> None:

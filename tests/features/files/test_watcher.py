@@ -13,6 +13,7 @@ import pytest
 import trio
 
 from tests.features.files.world import World
+from tests.until import until
 from trio_moon.features.files import watcher
 from trio_moon.kit.inotify import OVERFLOWED, Event, Inotify
 
@@ -40,9 +41,7 @@ async def settle(world: World) -> None:
 
 
 async def told_of(world: World, wanted: Callable[[list[tuple[str, str]]], bool]) -> list[tuple[str, str]]:
-    with trio.fail_after(30):
-        while not wanted(world.actions()):
-            await trio.sleep(0.05)
+    await until(lambda: wanted(world.actions()))
     return world.actions()
 
 

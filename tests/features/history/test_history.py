@@ -12,6 +12,7 @@ import trio
 from tests.features.asking import ask
 from tests.features.letterbox import Letterbox
 from tests.features.told_jobs import ToldJobs
+from tests.until import until
 from trio_moon.features.history import SCHEMA, Auxiliary, History, JobBook, endpoints, service
 from trio_moon.model.errors import BadParams, NotFound
 from trio_moon.rpc.audience import Audience
@@ -75,9 +76,7 @@ class World:
 
     async def told(self, count: int) -> None:
         """Wait until so many changes were announced."""
-        with trio.fail_after(30):
-            while len(self.letters.params_of("notify_history_changed")) < count:
-                await trio.sleep(0.005)
+        await until(lambda: len(self.letters.params_of("notify_history_changed")) >= count)
 
     async def print(self, *, times: int = 1, seconds: float = 1.0) -> None:
         """Print from beginning to end."""

@@ -10,6 +10,7 @@ import trio
 
 from tests.features.asking import ask
 from tests.features.letterbox import Letterbox
+from tests.until import until
 from trio_moon.config import Document
 from trio_moon.features.machine import Machine, MachineSettings, machine_endpoints
 from trio_moon.features.machine.canbus import parse_answer
@@ -141,9 +142,7 @@ async def test_power_goes_by_api_and_by_macro(host: Host, nursery: trio.Nursery)
     await nursery.start(host.machine.run)
     assert await ask(host.endpoints, "machine.shutdown") == "ok"
     host.printer.offered["reboot_machine"]({})
-    with trio.fail_after(20):
-        while len(host.calls()) < 2:
-            await trio.sleep(0.02)
+    await until(lambda: len(host.calls()) >= 2)
     assert host.calls() == ["--no-ask-password poweroff", "--no-ask-password reboot"]
 
 

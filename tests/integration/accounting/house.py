@@ -16,6 +16,7 @@ from typing import Any
 import trio
 
 from tests.integration.service import Client, Process, RpcSocket, configure
+from tests.until import until
 from trio_moon.testing import MockSpoolman, SimulatedKlipper
 from trio_moon.testing.klipper_gcode import KlipperError
 from trio_moon.testing.spoolman_faults import Fault
@@ -63,18 +64,14 @@ class Printer:
 
     async def ready(self) -> None:
         """Wait until the service has found Klipper and measures."""
-        with trio.fail_after(SETTLED_WITHIN):
-            while (await self.client.result("/server/info"))["klippy_state"] != "ready":
-                await trio.sleep(LOOK_EVERY)
+        await self.client.klippy_ready()
 
     async def restart(self) -> None:
         """Let it restart by its own API, and find it again."""
         log = self.process.log
         before = log.read_text().count("listening on http")
         await self.client.post("/server/restart")
-        with trio.fail_after(SETTLED_WITHIN):
-            while log.read_text().count("listening on http") == before:
-                await trio.sleep(LOOK_EVERY)
+        await until(lambda: log.read_text().count("listening on http") != before, within=SETTLED_WITHIN)
         self.find()
         await self.ready()
 

@@ -6,6 +6,7 @@ import trio
 
 from tests.integration.accounting.house import EXACT_MM, USE, House
 from tests.integration.accounting.scenario import scenario
+from tests.until import until
 from trio_moon.testing.spoolman_faults import ApplyAfterLeaving, HangAfterApply, ResetAfterApply
 
 
@@ -92,9 +93,7 @@ async def spool_changed_while_extruding(house: House) -> None:
         expected[now] += middle - last
         last, now = middle, spool_id
         await trio.sleep(1.2)
-    with trio.fail_after(60):
-        while house.klipper.positions["extruder"] < 60:
-            await trio.sleep(0.2)
+    await until(lambda: house.klipper.positions["extruder"] >= 60, within=60)
     expected[now] += 50 - last
     await house.klipper.run_gcode("M400")
     await house.settle()
