@@ -6,8 +6,10 @@ import pytest
 
 from tests.integration.service import configure
 from trio_moon import __version__
+from trio_moon.app import App, Options
 from trio_moon.arguments import parse_arguments
 from trio_moon.cli import run_command
+from trio_moon.config.document import Document
 
 
 def main(words: list[str]) -> int:
@@ -74,12 +76,27 @@ def test_a_host_that_is_not_ours_ends_the_program_with_its_name(
     paths = configure(tmp_path)
     (paths.config / "moonraker.conf").write_text("[server]\nhost: 192.0.2.1\nport: 0\n")
     assert main(["run", "-n", "-d", str(paths.root)]) == 1
-    assert "can't listen on 192.0.2.1 port 0" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "trio-moon: [server], options 'host' and 'port': can't listen on 192.0.2.1 port 0: " in said
+    assert "Traceback" not in said
 
 
 def test_a_configuration_that_is_missing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "-d", str(tmp_path)]) == 1
     assert "moonraker.conf" in capsys.readouterr().err
+
+
+def test_of_thousands_of_problems_the_service_tells_some_and_check_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = configure(tmp_path, "[include page.html]")
+    (paths.config / "page.html").write_text("<br>\n" * 5000)
+    app = App(Document.load(paths.config / "moonraker.conf"), paths, Options())
+    told = app.notices()
+    assert len(told) < 200
+    assert told[-1] == "5000 problems in all: `trio-moon check` shows them"
+    assert main(["check", "-d", str(paths.root)]) == 1
+    assert len(capsys.readouterr().out.splitlines()) == 5000
 
 
 def test_methods_lists_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,6 +44,9 @@ __all__ = ["App", "Options", "run_app"]
 
 logger = logging.getLogger(__name__)
 
+MOST_PROBLEMS_TOLD = 100
+"""In the log and on frontends: a file that isn't a configuration at all, caught by an [include], has thousands."""
+
 
 class App:
     """Everything, built and connected but not yet running."""
@@ -109,10 +112,13 @@ class App:
         )
         self.problems = [*document.problems, *document.unused()]
         """What is wrong with the configuration, known once every room has taken its settings."""
+        self.told_problems = [problem.as_line() for problem in self.problems[:MOST_PROBLEMS_TOLD]]
+        if len(self.problems) > MOST_PROBLEMS_TOLD:
+            self.told_problems.append(f"{len(self.problems)} problems in all: `trio-moon check` shows them")
         self._gather_notices()
 
     def _gather_notices(self) -> None:
-        self.notices.add_source(lambda: [problem.as_line() for problem in self.problems])
+        self.notices.add_source(lambda: self.told_problems)
         self.notices.add_source(lambda: self._options.troubles)
         self.notices.add_source(lambda: self.database.warnings)
         self.notices.add_source(self.front.warnings)
@@ -143,8 +149,8 @@ async def run_app(app: App, *, task_status: trio.TaskStatus[list[str]] = trio.TA
     """
     supervise = app.supervisor.supervise
     logger.info("trio_moon %s", __version__)
-    for problem in app.problems:
-        logger.warning("%s", problem.as_line())
+    for line in app.told_problems:
+        logger.warning("%s", line)
     async with trio.open_nursery() as ground:
         await ground.start(supervise, "ground", "store", app.database)
         await ground.start(supervise, "ground", "jobs", app.jobs)

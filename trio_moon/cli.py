@@ -16,9 +16,9 @@ from trio_moon.app import App, Options, run_app
 from trio_moon.arguments import Arguments
 from trio_moon.config.document import Document
 from trio_moon.kit.allocator import give_back_what_is_large
-from trio_moon.kit.supervise import describe_error
+from trio_moon.kit.supervise import describe_error, innermost
 from trio_moon.logbook import Logbook
-from trio_moon.model.errors import ConfigError
+from trio_moon.model.errors import ConfigError, MoonError
 from trio_moon.model.paths import DataPaths
 
 logger = logging.getLogger(__name__)
@@ -96,12 +96,12 @@ def run(arguments: Arguments) -> int:
     try:
         app = _build(arguments, Options(debug=arguments.debug, logbook=logbook, troubles=tuple(troubles)))
         trio.run(_serve, app, logbook)
-    except ConfigError as error:
-        logger.error("%s", error)
-        raise
     except Exception as error:
-        logger.critical("trio_moon can't go on", exc_info=error)
-        print(f"trio-moon: {describe_error(error)}", file=sys.stderr)
+        reason = innermost(error)
+        known = isinstance(reason, MoonError)  # the owner can mend it; where it was raised is no help to anybody
+        told = str(reason) if known else describe_error(error)
+        logger.critical("trio_moon can't go on: %s", told, exc_info=None if known else error)
+        print(f"trio-moon: {told}", file=sys.stderr)
         return FAILED
     finally:
         logbook.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_moon.config import ConfigProblem, Document, Problem, Section
+from trio_moon.kit.json_codec import encode
 from trio_moon.model.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -236,6 +239,30 @@ def test_the_data_path_is_above_the_config_folder_unless_given() -> None:
     assert Document.parse("", Path("/p/config/moonraker.conf")).data_path == Path("/p")
     assert Document.parse("", Path("/p/moonraker.conf")).data_path == Path("/p")
     assert Document.parse("", Path("/p/moonraker.conf"), Path("/d")).data_path == Path("/d")
+
+
+def test_files_whose_names_are_no_text_are_named_all_the_same(tmp_path: Path) -> None:
+    path = write(tmp_path, {"moonraker.conf": "[include *.cfg]\n"})
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/a\xff\nb.cfg")).write_text("what\n")
+    document = Document.load(path)
+    assert lines(document.problems) == [
+        r"a\xff b.cfg line 1: 'what' is neither a [section] nor 'option: value'",
+    ]
+    assert encode(document.as_wire())
+
+
+def test_nul_characters_are_told_and_become_harmless(tmp_path: Path) -> None:
+    document = Document.load(write(tmp_path, {"moonraker.conf": b"[server]\nhost: a\0b\nport: 1\n"}))
+    assert lines(document.problems) == [
+        "moonraker.conf line 2: here are NUL characters: was it damaged, or saved as UTF-16?"
+    ]
+    assert document.section_or_empty("server").text("host") == "a\ufffdb"
+
+
+def test_a_megabyte_of_blanks_is_read_at_once() -> None:
+    began = time.process_time()
+    Document.parse("[server]\nhost:" + " " * 1_000_000 + "x\n" + " " * 100_000)
+    assert time.process_time() - began < 30, "it took hours"
 
 
 def test_a_problem_is_one_line_whatever_it_says() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_moon.config import Document
-from trio_moon.config.secrets import parse_secrets
+from trio_moon.config.secrets import load_secrets, parse_secrets
 from trio_moon.model.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -58,6 +59,22 @@ def test_an_unusable_secrets_file_is_a_problem_and_not_the_end(tmp_path: Path) -
     assert document.unused() == []
     assert problem.as_line().startswith("moonraker.conf line 2, [secrets], option 'secrets_path': secrets file '")
     assert problem.as_line().endswith("gone.ini' cannot be read: No such file or directory")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "endless", "large"])
+def test_what_is_no_reasonable_file_is_not_waited_for(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "secrets"
+    match kind:
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "endless":
+            path.symlink_to("/dev/zero")
+        case _:
+            path.write_text("[a]\n" + "# much\n" * 200_000)
+    with pytest.raises(ConfigError, match=r"it is not a file|larger than 1 MiB"):
+        load_secrets(path)
 
 
 def test_secrets_that_are_not_utf8_are_refused(tmp_path: Path) -> None:

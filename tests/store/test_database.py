@@ -217,6 +217,21 @@ async def test_what_a_read_only_disk_holds_can_be_read_and_nothing_new_is_kept(t
             nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+async def test_what_is_no_file_stops_no_start(tmp_path: Path, nursery: trio.Nursery, kind: str) -> None:
+    path = tmp_path / "test.db"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    database = Database(path, (SCHEMA, NOTES))
+    with trio.fail_after(10):
+        await nursery.start(database.run)
+    assert "not a file" in database.warnings[0]
+    with pytest.raises(StoreFailed):
+        await database.write(lambda connection: connection.execute("SELECT 1"))
+
+
 async def test_a_folder_that_is_no_folder_stops_no_start(tmp_path: Path, nursery: trio.Nursery) -> None:
     (tmp_path / "database").write_text("a file")
     database = await open_database(nursery, tmp_path / "database" / "x.db")

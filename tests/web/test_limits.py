@@ -32,7 +32,7 @@ from trio_moon.rpc.caller import ClientInfo
 from trio_moon.rpc.packet import Packet, notification
 from trio_moon.web.budget import FREE, Budget
 from trio_moon.web.connection import Connection
-from trio_moon.web.door import Door, open_tcp
+from trio_moon.web.door import CannotListen, Door, open_tcp
 from trio_moon.web.frames import frame_close
 from trio_moon.web.pieces import Pieces
 from trio_moon.web.settings import FrontSettings
@@ -598,5 +598,5 @@ async def test_every_address_of_both_families_is_listened_on(tmp_path: Path) -> 
 
 
 async def test_a_taken_port_is_named(live: Running) -> None:
-    with pytest.raises(OSError, match=f"127.0.0.1 port {live.port}"):
+    with pytest.raises(CannotListen, match=f"127.0.0.1 port {live.port}"):
         open_tcp("127.0.0.1", live.port)

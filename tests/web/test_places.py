@@ -9,7 +9,7 @@ import pytest
 
 from tests.web.world import QUICK, UPGRADE, HttpClient, Running, open_front
 from trio_moon.config.document import Document
-from trio_moon.web.door import open_tcp
+from trio_moon.web.door import CannotListen, open_tcp
 from trio_moon.web.settings import MEBIBYTE, FrontSettings, Limits
 
 
@@ -93,7 +93,7 @@ def test_a_fault_elsewhere_leaves_the_host_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_host_that_means_no_address_is_named() -> None:
-    with pytest.raises(OSError, match=r"can't listen on a\.\.b port 0: \w+"):
+    with pytest.raises(CannotListen, match=r"can't listen on a\.\.b port 0: \w+"):
         open_tcp("a..b", 0)
 
 

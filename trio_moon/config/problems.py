@@ -32,8 +32,12 @@ class Problem(Struct, frozen=True):
             parts.append(f"[{self.section}]")
         if self.option:
             parts.append(f"option '{self.option}'")
-        message = " ".join(self.message.split())
-        return f"{', '.join(parts)}: {message}" if parts else message
+        line = f"{', '.join(map(_shortened, parts))}: {self.message}" if parts else self.message
+        return " ".join(line.split())
+
+
+def _shortened(part: str, longest: int = 200) -> str:
+    return part if len(part) <= longest else part[: longest - 1] + "…"
 
 
 class ConfigProblem(ConfigError):

@@ -91,6 +91,10 @@ class Reader:
             raise ConfigProblem(Problem(f"cannot be read: {why}", name)) from error
         if len(content) > LARGEST_FILE_BYTES:
             raise ConfigProblem(Problem("is too large for a configuration file (more than 1 MiB)", name))
+        if b"\0" in content:
+            line = content.count(b"\n", 0, content.index(b"\0")) + 1
+            self.problems.append(Problem("here are NUL characters: was it damaged, or saved as UTF-16?", name, line))
+            content = content.replace(b"\0", "\ufffd".encode())  # no path and no address can have them
         try:
             return content.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -110,10 +114,8 @@ class Reader:
         return new
 
     def _name_of(self, path: Path) -> str:
-        try:
-            return str(path.relative_to(self._folder))
-        except ValueError:
-            return str(path)
+        shown = path.relative_to(self._folder) if path.is_relative_to(self._folder) else path
+        return os.fsencode(shown).decode(errors="backslashreplace")  # names on the disk needn't be text
 
 
 class _FileReading:
@@ -181,6 +183,8 @@ def _matching(pattern: str, folder: Path) -> tuple[list[Path], str]:
         if wanted.is_absolute():
             folder = Path(wanted.anchor)
             wanted = wanted.relative_to(folder)
+        if not wanted.name:
+            return [], "is a folder: the files in it are meant, like [include printers/*.conf]"
         return sorted(path for path in folder.glob(os.fspath(wanted)) if not path.is_dir()), ""
-    except (OSError, ValueError, RuntimeError, NotImplementedError, IndexError) as error:
+    except (OSError, ValueError, RuntimeError, NotImplementedError) as error:
         return [], f"cannot be followed: {error}"

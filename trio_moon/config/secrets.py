@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+LARGEST_BYTES = 1 << 20
+
+
 class SecretGroup(dict[str, object]):
     """The secrets of one section; a type of its own, so that templates can tell a misspelt secret from an empty one."""
 
@@ -52,7 +55,13 @@ class Secrets:
 def load_secrets(path: Path) -> Secrets:
     """The secrets of a file, JSON if it reads as JSON, otherwise INI; ConfigError if it is neither."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        if path.exists() and not path.is_file():
+            raise ConfigError(f"secrets file '{path}' cannot be read: it is not a file")
+        with path.open("rb") as file:
+            content = file.read(LARGEST_BYTES + 1)
+        if len(content) > LARGEST_BYTES:
+            raise ConfigError(f"secrets file '{path}' is larger than 1 MiB")
+        text = content.decode("utf-8-sig")
     except (OSError, ValueError) as error:
         raise ConfigError(f"secrets file '{path}' cannot be read: {_reason(error)}") from error
     return parse_secrets(text, str(path))

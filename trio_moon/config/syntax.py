@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
-_INLINE_COMMENT = re.compile(r" +[#;]")
+_INLINE_COMMENT = re.compile(r"(?<! ) +[#;]")  # one look at each run of blanks
 _ESCAPED_COMMENT = re.compile(r" \\([#;])")
 _HEADER = re.compile(r"\[([^]]+)\](.*)")
 _DELIMITER = re.compile(r"[:=]")

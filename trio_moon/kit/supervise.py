@@ -152,8 +152,14 @@ async def _recover(record: ServiceRecord, error: BaseException) -> None:
     record.restarts += 1
 
 
-def describe_error(error: BaseException) -> str:
-    """The innermost reason in one line: groups of one are unwrapped."""
+def innermost(error: BaseException) -> BaseException:
+    """What groups of one are about."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
+    return error
+
+
+def describe_error(error: BaseException) -> str:
+    """The innermost reason in one line."""
+    error = innermost(error)
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -18,7 +18,7 @@ from trio_moon.kit.threads import Workers
 from trio_moon.model.errors import MoonError, NoSpace
 from trio_moon.store.private_files import create_private, tighten
 from trio_moon.store.schema import Schema, migrate
-from trio_moon.store.stand_in import obstacle, stand_in_for
+from trio_moon.store.stand_in import in_memory, obstacle, stand_in_for
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -140,6 +140,12 @@ class Database:
     def _open(self) -> sqlite3.Connection:
         if self._path is None:
             return self._open_file(":memory:")
+        if os.path.exists(self._path) and not os.path.isfile(self._path):  # who opens a pipe waits for ever
+            self._stands_in = f"not a file: {self._path}"
+            logger.error("the database can't be written: %s", self._stands_in)
+            connection = in_memory()
+            self._prepare(connection)
+            return connection
         self._keep_private(self._path)
         try:
             return self._open_file(str(self._path))

@@ -16,6 +16,7 @@ from pathlib import Path
 import trio
 
 from trio_moon.kit.periodic import periodic
+from trio_moon.model.errors import MoonError
 from trio_moon.web.connection import Connection
 from trio_moon.web.settings import Limits
 
@@ -28,6 +29,10 @@ NO_MORE_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 CROWDED = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 Serve = Callable[[Connection], Awaitable[object]]
+
+
+class CannotListen(MoonError):
+    """An address or a port isn't ours, or is taken."""
 
 
 class Door:
@@ -154,8 +159,10 @@ def _look_after(connection: Connection, now: float, half_closed: float) -> None:
 def open_tcp(host: str | None, port: int) -> list[socket.socket]:
     """Listening sockets for a host's addresses, or for every address of both families."""
     listeners: list[socket.socket] = []
+    where = host
     try:
         for family, _, _, _, address in _addresses(host, port):
+            where = str(address[0])
             sock = socket.socket(family, socket.SOCK_STREAM)
             listeners.append(sock)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -163,15 +170,15 @@ def open_tcp(host: str | None, port: int) -> list[socket.socket]:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 if port == 0 and len(listeners) > 1:  # the same free port for both families
                     address = (address[0], listeners[0].getsockname()[1], 0, 0)
-            try:
-                sock.bind(address)
-            except OSError as error:
-                raise OSError(error.errno, f"can't listen on {address[0]} port {port}: {error.strerror}") from error
+            sock.bind(address)
             sock.listen(BACKLOG)
             sock.setblocking(False)
-    except BaseException:
+    except BaseException as error:
         for sock in listeners:
             sock.close()
+        if isinstance(error, (OSError, UnicodeError)):
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            raise CannotListen(f"can't listen on {where} port {port}: {why}") from error
         raise
     return listeners
 
@@ -179,11 +186,7 @@ def open_tcp(host: str | None, port: int) -> list[socket.socket]:
 def _addresses(host: str | None, port: int) -> list[tuple[int, int, int, str, tuple[object, ...]]]:
     if host is not None:
         name = host.encode() if host.isascii() else host  # as text, it loads the tables of international names
-        try:
-            found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        except (OSError, UnicodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else str(error)
-            raise OSError(errno.EADDRNOTAVAIL, f"can't listen on {host} port {port}: {why}") from error
+        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         return [(int(family), 0, 0, "", address) for family, _, _, _, address in found]
     both: list[tuple[int, int, int, str, tuple[object, ...]]] = [(socket.AF_INET, 0, 0, "", ("0.0.0.0", port))]
     if _speaks_ipv6():

@@ -23,7 +23,7 @@ from trio_moon.web.answers import Answers
 from trio_moon.web.bridge import Bridge
 from trio_moon.web.budget import Budget
 from trio_moon.web.connection import Connection
-from trio_moon.web.door import Door, Serve, open_tcp, open_unix
+from trio_moon.web.door import CannotListen, Door, Serve, open_tcp, open_unix
 from trio_moon.web.live_http import LiveHttp
 from trio_moon.web.live_websocket import LiveWebsocket
 from trio_moon.web.pages import Pages
@@ -134,7 +134,10 @@ class Front:
         settings = self._settings
         listeners: list[tuple[socket.socket, ssl.SSLContext | None]] = []
         try:
-            listeners += [(sock, None) for sock in open_tcp(settings.host, settings.port)]
+            try:
+                listeners += [(sock, None) for sock in open_tcp(settings.host, settings.port)]
+            except CannotListen as error:
+                raise CannotListen(f"[server], options 'host' and 'port': {error}") from error
             if settings.certificate is not None and settings.private_key is not None:
                 with self._optional("TLS"):
                     tls = tls_context(settings.certificate, settings.private_key)
@@ -154,7 +157,7 @@ class Front:
         self._missing.pop(what, None)
         try:
             yield
-        except OSError as error:
+        except (OSError, CannotListen) as error:
             self._missing[what] = str(error)
             logger.warning("%s can't be offered: %s", what, error)
 

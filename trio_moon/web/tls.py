@@ -34,7 +34,7 @@ def tls_context(certificate: Path, private_key: Path) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
-    context.load_cert_chain(certificate, private_key)
+    context.load_cert_chain(certificate, private_key, password="")  # nobody is there to be asked for one
     context.set_alpn_protocols(["h2", "http/1.1"])
     return context
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import trio
 from trio.testing import MockClock
 
 from tests.features.notifiers.doubles import NOON, Household, Postman, settings
+from trio_moon.config.templates import Template
 from trio_moon.features.notifiers.news import News
 from trio_moon.features.notifiers.outbox import CAPACITY
 
@@ -117,6 +119,13 @@ async def test_an_address_that_can_not_work_is_not_tried_again(
     await trio.sleep(100)
     assert len(house.courier.attempts) == 1
     assert "was given up: no such chat" in house.notices()[1]
+
+
+async def test_a_secret_that_is_missing_is_told_before_the_first_message(nursery: trio.Nursery) -> None:
+    house = Household(replace(settings(), url=Template("{secrets.chat.token}")), Postman())
+    await nursery.start(house.notifier.run)
+    await house.notifier.check()
+    assert house.notices() == ["[notifier phone] option 'url': template failed: there is no secret 'chat'"]
 
 
 async def test_an_attempt_that_hangs_is_ended_by_its_deadline(nursery: trio.Nursery, autojump_clock: MockClock) -> None:

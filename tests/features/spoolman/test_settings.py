@@ -31,6 +31,7 @@ def settings(text: str) -> SpoolmanSettings:
         ("http://gate/sub/path/", "http://gate/sub/path"),
         ("http://spool:7912/api/v1", "http://spool:7912"),
         ("http://[fd00::1]:7912", "http://[fd00::1]:7912"),
+        ("http://bücher:7912", "http://xn--bcher-kva:7912"),
     ],
 )
 def test_addresses_are_understood_as_users_write_them(server: str, url: str) -> None:
@@ -62,6 +63,12 @@ def test_credentials_and_headers_are_sent_but_not_part_of_the_address() -> None:
         "server: spool\nlow_filament_action: explode",
         "server: spool\ncheck_before_print: maybe",
         "server: spool\nspool_macro: A B",
+        "server: http://\ufffd",
+        "server: http://ü..b",
+        "server: spool\nca_file: " + "x" * 300,
+        "server: https://spool\nca_file: /proc/self/status",
+        "server: spool\ntoken: two\n  lines",
+        "server: spool\nheaders: Content-Length: 5",
     ],
 )
 def test_what_cannot_be_used_closes_the_room_with_a_problem(text: str) -> None:

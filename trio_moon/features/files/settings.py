@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +35,7 @@ class FilesSettings:
             watch=section.choice("file_system_observer", ("inotify", "none"), "inotify") != "none",
             process_objects=section.boolean("enable_object_processing", False),
             queue_uploads=section.boolean("queue_gcode_uploads", False),
-            link_targets=tuple(Path(word).expanduser() for word in section.words("link_targets", [])),
+            link_targets=tuple(Path(os.path.expanduser(word)) for word in section.words("link_targets", [])),
             extra_roots=tuple((name, path) for name, path in extra.items() if path is not None),
             max_upload_bytes=max_upload_bytes,
         )

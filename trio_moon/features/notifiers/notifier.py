@@ -111,8 +111,10 @@ class Notifier:
         self._notices.withdraw(key)
         try:
             url = await self._composer.address(News(self.settings.example_event))
-        except TemplateFailed:
-            return  # it may need what only an event knows
+        except TemplateFailed as error:
+            if "secret" in str(error):  # else it may need what only an event knows
+                self._notices.post(key, f"[notifier {self.name}] option 'url': {error}")
+            return
         if not await self._courier.understands(url):
             self._notices.post(key, f"[notifier {self.name}] option 'url': Apprise can't use this address")
 

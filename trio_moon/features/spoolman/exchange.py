@@ -82,7 +82,7 @@ class HttpPeer:
         self._path = parts.path
         self._certificates = certificates
         self._headers = {
-            "host": parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode(),
+            "host": parts.netloc,
             "accept": "*/*",
             "accept-encoding": "identity",
             "user-agent": f"trio_moon/{__version__}",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -15,6 +17,7 @@ from trio_moon.config import Section
 FEED_CHECKS = ("off", "warn", "block")
 SOURCES = ("auto", "motion", "position")
 LOW_ACTIONS = frozenset({"notify", "pause"})
+OURS = frozenset({"content-length", "transfer-encoding", "connection"})
 MACRO_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
@@ -49,10 +52,14 @@ class SpoolmanSettings(Struct, frozen=True):
         if credentials is not None:
             headers["Authorization"] = "Basic " + base64.b64encode(credentials.encode()).decode()
         if token:
+            if not token.isprintable():
+                raise section.refuse("token", "must be one line without control characters")
             headers["Authorization"] = f"Bearer {token}"
         ca_file = section.path("ca_file", None)
-        if ca_file is not None and not ca_file.is_file():
+        if ca_file is not None and not os.path.isfile(ca_file):
             raise section.refuse("ca_file", f"there is no file {ca_file}")
+        if ca_file is not None and url.startswith("https:") and (why := _unusable(ca_file)):
+            raise section.refuse("ca_file", f"{ca_file} holds no certificates: {why}")
         return cls(
             url=url,
             headers=headers,
@@ -81,13 +88,26 @@ def _parse_server(section: Section) -> tuple[str, str | None]:
         raise section.refuse("server", f"'{_without_secret(text)}' is no address such as http://192.168.0.123:7912")
     if parts.query or parts.fragment:
         raise section.refuse("server", "an address with '?' or '#' can't be Spoolman's")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    try:
+        name = parts.hostname if parts.hostname.isascii() else parts.hostname.encode("idna").decode()
+    except UnicodeError:
+        raise section.refuse("server", f"'{parts.hostname:.60}' can't be the name of a host") from None
+    host = f"[{name}]" if ":" in name else name
     netloc = f"{host}:{port}" if port is not None else host
     credentials = None
     if parts.username is not None:
         credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
     path = parts.path.rstrip("/").removesuffix("/api/v1").removesuffix("/api")
     return f"{parts.scheme.lower()}://{netloc}{path}", credentials
+
+
+def _unusable(ca_file: Path) -> str:
+    """Why no certificate can be checked with this; "" if one can."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=str(ca_file))
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def _without_secret(text: str) -> str:
@@ -102,6 +122,8 @@ def _parse_headers(section: Section) -> dict[str, str]:
         name, colon, value = line.partition(":")
         if not colon or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name.strip()) or not value.isprintable():
             raise section.refuse("headers", f"'{name.strip()[:40]}' is not the begin of a line 'Name: value'")
+        if name.strip().lower() in OURS:
+            raise section.refuse("headers", f"'{name.strip()}' is not for you to set: each request has its own")
         headers[name.strip()] = value.strip()
     return headers
 
