@@ -80,7 +80,7 @@ def test_includes_override_option_by_option_in_the_order_of_their_names(tmp_path
         ("more/b.conf", ["server"]),
     ]
     with pytest.raises(ConfigError, match=r"^more/b.conf line 2, \[server\], option 'port': 3 is too large"):
-        document.section_or_empty("server").integer("port", maximum=2)
+        document.section_or_empty("server").integer("port", 1, maximum=2)
 
 
 def test_absolute_and_parent_includes_work(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_include_loops_missing_files_and_foreign_bytes_are_problems_and_the_rest
         },
     )
     document = Document.load(main)
-    assert document.section_or_empty("server").integer("port") == 5
+    assert document.section_or_empty("server").integer("port", 1) == 5
     assert lines(document.problems) == [
         "loop.conf line 2, [include loop.conf]: 'loop.conf' is included twice or includes itself",
         "moonraker.conf line 1, [include *.conf]: 'moonraker.conf' is included twice or includes itself",
@@ -196,11 +196,14 @@ def test_settings_are_none_for_absent_and_broken_sections() -> None:
 
 
 def test_a_guard_gives_a_plain_error_its_place() -> None:
+    def refuse(message: str) -> None:
+        raise ConfigError(message)
+
     document = Document.parse("\n[mqtt]\n")
     with document.guard("mqtt"):
-        raise ConfigError("two brokers are one too many")
+        refuse("two brokers are one too many")
     with document.guard("nothing"):
-        raise ConfigError("lost")
+        refuse("lost")
     assert lines(document.problems) == [
         "moonraker.conf line 2, [mqtt]: two brokers are one too many",
         "moonraker.conf, [nothing]: lost",

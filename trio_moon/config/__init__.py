@@ -3,11 +3,10 @@
 from trio_moon.config.document import Document
 from trio_moon.config.problems import ConfigProblem, Problem, TemplateFailed
 from trio_moon.config.secrets import Secrets
-from trio_moon.config.section import MISSING, Section
+from trio_moon.config.section import Section
 from trio_moon.config.templates import Template
 
 __all__ = [
-    "MISSING",
     "ConfigProblem",
     "Document",
     "Problem",

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -19,8 +18,7 @@ from trio_moon.config.section import Section, Surroundings
 from trio_moon.model.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
+    from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
 
@@ -89,21 +87,21 @@ class Document:
 
     # the rule of the house: a broken feature section is a problem, not an end
 
-    def guard(self, name: str) -> AbstractContextManager[None, bool]:
+    @contextmanager
+    def guard(self, name: str) -> Iterator[None]:
         """Turns a ConfigError inside the `with` into a recorded problem of this section, and goes on behind it."""
-        return _Guard(self, name)
-
-    def note(self, name: str, error: ConfigError) -> None:
-        """Record an error of a section as a problem."""
-        section = self._sections.get(name)
-        if section is not None:
-            section.broken = True
-        if isinstance(error, ConfigProblem):
-            self.problems.append(error.problem)
-        elif section is not None:
-            self.problems.append(section.problem("", str(error)))
-        else:
-            self.problems.append(Problem(str(error), self._name, section=name))
+        try:
+            yield
+        except ConfigError as error:
+            section = self._sections.get(name)
+            if section is not None:
+                section.broken = True
+            if isinstance(error, ConfigProblem):
+                self.problems.append(error.problem)
+            elif section is not None:
+                self.problems.append(section.problem("", str(error)))
+            else:
+                self.problems.append(Problem(str(error), self._name, section=name))
 
     def usable(self, section: Section, getter: Callable[[], T], default: T) -> T:
         """What `getter` reads of a section; `default` if the option can't be used (then a problem says so)."""
@@ -191,20 +189,6 @@ class Document:
     @property
     def _name(self) -> str:
         return self.path.name
-
-
-@dataclass(frozen=True, slots=True)
-class _Guard(AbstractContextManager[None, bool]):
-    document: Document
-    name: str
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
-        if not isinstance(error, ConfigError):
-            return False
-        self.document.note(self.name, error)
-        return True
 
 
 def _about_option(section: Section, option: str) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeVar, overload
 
@@ -31,14 +30,8 @@ D = TypeVar("D")
 MEBIBYTE = 1 << 20
 
 
-class Missing(Enum):
-    """The default of an option that must be there."""
-
-    MISSING = "missing"
-
-
-MISSING: Final = Missing.MISSING
-NoDefault = Literal[Missing.MISSING]
+_MISSING: Final = object()
+"""The default of an option that must be there."""
 
 
 class Surroundings(Struct, frozen=True):
@@ -78,7 +71,8 @@ class Section:
 
     def raw(self, option: str) -> str | None:
         """The configured text, untouched."""
-        return self._configured(option)
+        configured = self._options.get(option.lower())
+        return configured.value if configured else None
 
     def options(self) -> dict[str, str]:
         """Every option as it was written."""
@@ -105,119 +99,50 @@ class Section:
     def text(self, option: str) -> str: ...
     @overload
     def text(self, option: str, default: D) -> str | D: ...
-    def text(self, option: str, default: object = MISSING) -> object:
+    def text(self, option: str, default: object = _MISSING) -> object:
         """The option's text; the lines of a longer value are joined by newlines."""
         return self._take(option, default, lambda text: text)
 
-    @overload
-    def integer(self, option: str, *, minimum: int | None = ..., maximum: int | None = ...) -> int: ...
-    @overload
-    def integer(self, option: str, default: D, *, minimum: int | None = ..., maximum: int | None = ...) -> int | D: ...
-    def integer(
-        self,
-        option: str,
-        default: object = MISSING,
-        *,
-        minimum: int | None = None,
-        maximum: int | None = None,
-    ) -> object:
+    def integer(self, option: str, default: D, *, minimum: int | None = None, maximum: int | None = None) -> int | D:
         """A whole number from `minimum` to `maximum`."""
         limits = Limits(minimum=minimum, maximum=maximum)
         return self._take(option, default, lambda text: limits.checked(parse_integer(text)))
 
-    @overload
-    def number(
-        self,
-        option: str,
-        *,
-        minimum: float | None = ...,
-        maximum: float | None = ...,
-        above: float | None = ...,
-        below: float | None = ...,
-    ) -> float: ...
-    @overload
     def number(
         self,
         option: str,
         default: D,
         *,
-        minimum: float | None = ...,
-        maximum: float | None = ...,
-        above: float | None = ...,
-        below: float | None = ...,
-    ) -> float | D: ...
-    def number(
-        self,
-        option: str,
-        default: object = MISSING,
-        *,
         minimum: float | None = None,
         maximum: float | None = None,
         above: float | None = None,
-        below: float | None = None,
-    ) -> object:
-        """A finite number from `minimum` to `maximum`, greater than `above` and less than `below`."""
-        limits = Limits(minimum=minimum, maximum=maximum, above=above, below=below)
+    ) -> float | D:
+        """A finite number from `minimum` to `maximum`, greater than `above`."""
+        limits = Limits(minimum=minimum, maximum=maximum, above=above)
         return self._take(option, default, lambda text: limits.checked(parse_number(text)))
 
-    @overload
-    def boolean(self, option: str) -> bool: ...
-    @overload
-    def boolean(self, option: str, default: D) -> bool | D: ...
-    def boolean(self, option: str, default: object = MISSING) -> object:
+    def boolean(self, option: str, default: D) -> bool | D:
         """true/false, yes/no, on/off or 1/0."""
         return self._take(option, default, parse_boolean)
 
     @overload
-    def words(self, option: str, *, separator: str = ...) -> list[str]: ...
+    def words(self, option: str) -> list[str]: ...
     @overload
-    def words(self, option: str, default: D, separator: str = ...) -> list[str] | D: ...
-    def words(self, option: str, default: object = MISSING, separator: str = ",") -> object:
-        """A list, separated by `separator` or line ends; empty places are left out."""
-        return self._take(
-            option,
-            default,
-            lambda text: parse_words(text, separator),
-        )
+    def words(self, option: str, default: D) -> list[str] | D: ...
+    def words(self, option: str, default: object = _MISSING) -> object:
+        """A list, separated by commas or line ends; empty places are left out."""
+        return self._take(option, default, parse_words)
 
-    @overload
-    def choice(self, option: str, choices: Sequence[str]) -> str: ...
-    @overload
-    def choice(self, option: str, choices: Sequence[str], default: D) -> str | D: ...
-    @overload
-    def choice(self, option: str, choices: Mapping[str, T]) -> T: ...
-    @overload
-    def choice(self, option: str, choices: Mapping[str, T], default: D) -> T | D: ...
-    def choice(self, option: str, choices: Sequence[str] | Mapping[str, object], default: object = MISSING) -> object:
-        """One of the words of `choices`, capitals aside; of a mapping, that word's value."""
-        by_word = choices if isinstance(choices, Mapping) else {word: word for word in choices}
-        return self._take(option, default, lambda text: parse_choice(text, by_word))
+    def choice(self, option: str, choices: Sequence[str], default: D) -> str | D:
+        """One of the words of `choices`, capitals aside."""
+        return self._take(option, default, lambda text: parse_choice(text, choices))
 
-    @overload
-    def size_mib(self, option: str, *, minimum: float | None = ..., maximum: float | None = ...) -> int: ...
-    @overload
-    def size_mib(
-        self, option: str, default: float, *, minimum: float | None = ..., maximum: float | None = ...
-    ) -> int: ...
-    def size_mib(
-        self,
-        option: str,
-        default: float | NoDefault = MISSING,
-        *,
-        minimum: float | None = 0,
-        maximum: float | None = None,
-    ) -> int:
-        """A size written in MiB (the default and limits too), as a number of bytes."""
-        limits = Limits(minimum=minimum, maximum=maximum)
-        size = self._take(option, default, lambda text: limits.checked(parse_size_mib(text)))
-        assert isinstance(size, (int, float))
-        return int(size * MEBIBYTE)
+    def size_mib(self, option: str, default: float, *, minimum: float = 0) -> int:
+        """A size written in MiB (the default and the limit too), as a number of bytes."""
+        limits = Limits(minimum=minimum)
+        return int(self._take(option, default, lambda text: limits.checked(parse_size_mib(text))) * MEBIBYTE)
 
-    @overload
-    def path(self, option: str) -> Path: ...
-    @overload
-    def path(self, option: str, default: D) -> Path | D: ...
-    def path(self, option: str, default: object = MISSING) -> object:
+    def path(self, option: str, default: D) -> Path | D:
         """A path: `~` and `{data_path}` are filled in, relative ones start at the data path."""
         return self._take(option, default, self._path, as_wire=str)
 
@@ -225,7 +150,7 @@ class Section:
     def template(self, option: str) -> Template: ...
     @overload
     def template(self, option: str, default: D) -> Template | D: ...
-    def template(self, option: str, default: object = MISSING) -> object:
+    def template(self, option: str, default: object = _MISSING) -> object:
         """A Jinja2 template to render later; server.config shows its source."""
         return self._take(option, default, self._template, as_wire=_source)
 
@@ -233,29 +158,25 @@ class Section:
     def templated_text(self, option: str) -> str: ...
     @overload
     def templated_text(self, option: str, default: D) -> str | D: ...
-    def templated_text(self, option: str, default: object = MISSING) -> object:
+    def templated_text(self, option: str, default: object = _MISSING) -> object:
         """Text that may say `{secrets.…}` or `{data_path}`, rendered now; server.config shows its source."""
-        return self._take(option, default, self._rendered, shown=self._configured(option))
+        return self._take(option, default, self._rendered, shown=self.raw(option))
 
     # how
-
-    def _configured(self, option: str) -> str | None:
-        configured = self._options.get(option.lower())
-        return configured.value if configured else None
 
     def _take(
         self,
         option: str,
-        default: object,
-        convert: Callable[[str], object],
-        as_wire: Callable[[object], object] = lambda value: value,
+        default: D,
+        convert: Callable[[str], T],
+        as_wire: Callable[[T | D], object] = lambda value: value,
         shown: str | None = None,
-    ) -> object:
+    ) -> T | D:
         option = option.lower()
-        written = self._configured(option)
-        value: object
+        written = self.raw(option)
+        value: T | D
         if written is None:
-            if default is MISSING:
+            if default is _MISSING:
                 self.taken.setdefault(option, None)
                 raise self.refuse(option, "is missing; it has no default")
             value = default

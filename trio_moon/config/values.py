@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
-T = TypeVar("T")
+N = TypeVar("N", int, float)
 
 _TRUE: Final = frozenset({"1", "yes", "true", "on"})
 _FALSE: Final = frozenset({"0", "no", "false", "off"})
@@ -25,9 +25,8 @@ class Limits(Struct, frozen=True):
     minimum: float | None = None
     maximum: float | None = None
     above: float | None = None
-    below: float | None = None
 
-    def checked(self, value: float) -> float:
+    def checked(self, value: N) -> N:
         """The value, or ValueError that names the limit it breaks."""
         if self.minimum is not None and value < self.minimum:
             raise ValueError(f"{value} is too small; it must be at least {self.minimum}")
@@ -35,8 +34,6 @@ class Limits(Struct, frozen=True):
             raise ValueError(f"{value} is too large; it must be at most {self.maximum}")
         if self.above is not None and value <= self.above:
             raise ValueError(f"{value} is too small; it must be more than {self.above}")
-        if self.below is not None and value >= self.below:
-            raise ValueError(f"{value} is too large; it must be less than {self.below}")
         return value
 
 
@@ -80,19 +77,17 @@ def parse_boolean(text: str) -> bool:
     raise ValueError(_unexpected(text, "true or false"))
 
 
-def parse_choice(text: str, choices: Mapping[str, T]) -> T:
-    """The value of a known word, whatever its capitals."""
-    if text in choices:
-        return choices[text]
-    for known, value in choices.items():
-        if known.lower() == text.lower():
-            return value
+def parse_choice(text: str, choices: Sequence[str]) -> str:
+    """One of the known words, whatever its capitals."""
+    for word in choices:
+        if word.lower() == text.lower():
+            return word
     raise ValueError(_unexpected(text, f"one of {', '.join(choices)}"))
 
 
-def parse_words(text: str, separator: str) -> list[str]:
-    """The words between separators or line ends; empty places are left out."""
-    return [word.strip() for word in text.replace(separator, "\n").split("\n") if word.strip()]
+def parse_words(text: str) -> list[str]:
+    """The words between commas or line ends; empty places are left out."""
+    return [word.strip() for word in text.replace(",", "\n").split("\n") if word.strip()]
 
 
 def _unexpected(text: str, expected: str, longest: int = 60) -> str:

@@ -65,7 +65,7 @@ class NotifierSettings:
         url = section.template("url")
         if not (url.source.startswith("{") or re.match(r"[\w+.-]+://", url.source)):
             raise section.refuse("url", "must look like service://…, see Apprise's list of services")
-        words = section.words("events", separator=",")
+        words = section.words("events")
         progress_steps, layers = _numbers(section, words, "progress", 99), _numbers(section, words, "layer", 100_000)
         body_format = section.choice("body_format", BODY_FORMATS, "text")
         quiet_hours = section.text("quiet_hours", None)
