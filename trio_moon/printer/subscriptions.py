@@ -66,7 +66,8 @@ def merge(wishes: Iterable[Wanted]) -> Wanted:
     return merged
 
 
-class _Group(Struct):
+class _Group(Struct, eq=False):
+    key: object
     wanted: Wanted
     sessions: set[Session] = field(default_factory=set)
 
@@ -76,7 +77,7 @@ class Subscriptions:
 
     def __init__(self) -> None:
         self._groups: dict[object, _Group] = {}
-        self._group_of: dict[Session, object] = {}
+        self._group_of: dict[Session, _Group] = {}
 
     def __len__(self) -> int:
         return len(self._group_of)
@@ -91,18 +92,18 @@ class Subscriptions:
         if not wanted:
             return
         key = frozenset(wanted.items())
-        self._groups.setdefault(key, _Group(wanted)).sessions.add(session)
-        self._group_of[session] = key
+        group = self._groups.setdefault(key, _Group(key, wanted))
+        group.sessions.add(session)
+        self._group_of[session] = group
 
     def drop(self, session: Session) -> None:
         """`session` is gone or wants nothing more."""
-        key = self._group_of.pop(session, None)
-        if key is None:
+        group = self._group_of.pop(session, None)
+        if group is None:
             return
-        group = self._groups[key]
         group.sessions.discard(session)
         if not group.sessions:
-            del self._groups[key]
+            del self._groups[group.key]
 
     def clear(self) -> None:
         """Nobody is subscribed: Klipper has gone, and its clients subscribe again when it is back."""
