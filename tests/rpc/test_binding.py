@@ -1,21 +1,19 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from typing import Annotated
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from trio_moon.model.errors import BadParams
 from trio_moon.rpc.arguments import parse_body, parse_query
 from trio_moon.rpc.binding import AnyParams, NoParams, binder
 
 
-@dataclass(frozen=True)
-class Order:
+class Order(Struct, frozen=True):
     name: str
     count: Annotated[int, Meta(ge=1)] = 1
     weight: float | None = None

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -10,6 +9,7 @@ import trio
 import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Struct
 
 from trio_moon.kit.json_codec import Raw
 from trio_moon.kit.pending import Pending
@@ -24,8 +24,7 @@ from trio_moon.rpc.replies import Reply
 KNOWN = Caller(Transport.WEBSOCKET, user="_TRUSTED_USER_")
 
 
-@dataclass(frozen=True)
-class Sleep:
+class Sleep(Struct, frozen=True):
     seconds: float
 
 

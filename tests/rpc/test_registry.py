@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 import pytest
+from msgspec import Struct
 
 from trio_moon.model.errors import Forbidden, Unauthorized, UnknownMethod, WrongVerb
 from trio_moon.rpc.binding import NoParams
@@ -12,8 +12,7 @@ from trio_moon.rpc.endpoint import Endpoint
 from trio_moon.rpc.registry import Registry
 
 
-@dataclass(frozen=True)
-class Named:
+class Named(Struct, frozen=True):
     name: str
 
 

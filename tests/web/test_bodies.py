@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import h11
@@ -12,6 +11,7 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.web.world import IMPATIENT, HttpClient, Running, multipart, open_front, pieces_of, said_at_the_end
 from trio_moon.web.body_framing import ChunkedBody

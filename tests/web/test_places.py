@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from msgspec.structs import fields
 
 from tests.web.world import QUICK, UPGRADE, HttpClient, Running, open_front
 from trio_moon.config.document import Document

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from tests.web.world import QUICK, UPGRADE, HttpClient, Running, WsClient, client_frame, open_front, said_at_the_end
 from trio_moon.web.settings import FrontSettings

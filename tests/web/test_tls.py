@@ -6,13 +6,13 @@ import json
 import os
 import ssl
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import h2.connection
 import h2.settings
 import httpx
 import trio
+from msgspec.structs import replace
 
 from tests.until import until
 from tests.web.world import (

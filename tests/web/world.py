@@ -8,13 +8,15 @@ import ssl
 import struct
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import trio
+from msgspec import Struct
+from msgspec.structs import replace
 
 from trio_moon.model.errors import BadParams, Forbidden, KlippyAway, Unauthorized
 from trio_moon.rpc.audience import Audience
@@ -122,13 +124,11 @@ class Upload:
         trio.from_thread.run_sync(self.gone.set)
 
 
-@dataclass(frozen=True)
-class Text:
+class Text(Struct, frozen=True):
     text: str
 
 
-@dataclass(frozen=True)
-class Number:
+class Number(Struct, frozen=True):
     number: int = 7
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-import msgspec
+from msgspec import Struct, field
+from msgspec.structs import fields, replace
 
 from trio_moon.config.document import Document
 from trio_moon.config.problems import Problem
@@ -15,8 +15,7 @@ MEBIBYTE = 1 << 20
 ONLY_HERE = "since this line has no effect and may be meant to keep others out, only 127.0.0.1 is listened on"
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """How much, how many and how long, for connections that anybody may open. Times are seconds, sizes bytes."""
 
     connections: int = 1000
@@ -82,8 +81,7 @@ class Limits:
         return cls(**{limit.name: read(limit.name, limit.default) for limit in fields(cls)})  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True)
-class FrontSettings:
+class FrontSettings(Struct, frozen=True):
     """`[server]`: where to listen and how much to accept."""
 
     host: str | None = None
@@ -111,7 +109,7 @@ class FrontSettings:
         host = section.text("host", None)
         if host is None and (line := _unread_host(document)) is not None:
             host = "127.0.0.1"
-            document.problems.append(msgspec.structs.replace(line, message=ONLY_HERE, option="host"))
+            document.problems.append(replace(line, message=ONLY_HERE, option="host"))
         prefix = (section.text("route_prefix", None) or "").strip("/")
 
         def number(option: str, default: int, minimum: int, maximum: int | None = None) -> int:
@@ -119,16 +117,17 @@ class FrontSettings:
                 section, lambda: section.integer(option, default, minimum=minimum, maximum=maximum), default
             )
 
-        size = cls.max_upload_size
+        usual = cls()
+        size = usual.max_upload_size
         return cls(
             host=None if host in (None, "", "all", "0.0.0.0", "::") else host,
-            port=number("port", cls.port, 0, 65535),
-            ssl_port=number("ssl_port", cls.ssl_port, 0, 65535),
+            port=number("port", usual.port, 0, 65535),
+            ssl_port=number("ssl_port", usual.ssl_port, 0, 65535),
             route_prefix=f"/{prefix}" if prefix else "",
             max_upload_size=document.usable(
                 section, lambda: section.size_mib("max_upload_size", size / MEBIBYTE, minimum=1), size
             ),
-            max_websocket_connections=number("max_websocket_connections", cls.max_websocket_connections, 1),
+            max_websocket_connections=number("max_websocket_connections", usual.max_websocket_connections, 1),
             certificate=certificate,
             private_key=private_key,
             limits=Limits.from_document(document),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 import trio
+from msgspec.structs import replace
 from trio.testing import MockClock
 
 from tests.features.notifiers.doubles import NOON, Household, Postman, settings

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from trio_moon.features.access.passwords import NOBODYS, check_password, hash_password
 from trio_moon.features.access.web_tokens import BadToken, Kind, check_token, claimed_username, make_token
@@ -39,8 +40,7 @@ class KeyValues(Protocol):
         """Set one JSON-able value; it is on disk when this returns."""
 
 
-@dataclass(frozen=True)
-class User:
+class User(Struct, frozen=True):
     """One login. Without a `token_secret` the user has logged out everywhere."""
 
     username: str

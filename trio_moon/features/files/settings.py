@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from trio_moon.config import Section
 
 
-@dataclass(frozen=True)
-class FilesSettings:
+class FilesSettings(Struct, frozen=True):
     """The settings of the files room."""
 
     config_writable: bool = True

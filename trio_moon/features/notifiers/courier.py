@@ -6,16 +6,16 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Protocol
+
+from msgspec import Struct
 
 from trio_moon.features.notifiers.news import Letter
 from trio_moon.kit.threads import Workers
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What came of one attempt. `lines` is what Apprise said of it; `hopeless` means that another can't do better."""
 
     delivered: bool

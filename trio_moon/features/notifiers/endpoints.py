@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from trio_moon.features.notifiers.service import Notifiers
 from trio_moon.rpc.binding import NoParams
@@ -10,8 +10,7 @@ from trio_moon.rpc.caller import Caller
 from trio_moon.rpc.endpoint import Endpoint
 
 
-@dataclass(frozen=True)
-class WhichNotifier:
+class WhichNotifier(Struct, frozen=True):
     """`name`: as in the section's head."""
 
     name: str

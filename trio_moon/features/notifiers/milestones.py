@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct
 
 
-@dataclass
-class Milestones:
+class Milestones(Struct):
     """What one notifier wants to hear of: every N percent, certain layers, the end of the first layer."""
 
     progress_steps: frozenset[int]
     layers: frozenset[int]
     first_layer: bool
-    _percent: float | None = field(default=None, init=False)
-    _layer: int | None = field(default=None, init=False)
+    _percent: float | None = None
+    _layer: int | None = None
 
     def reached(self, percent: float, layer: int | None, total: int | None = None) -> list[tuple[str, str]]:
         """What has been passed since the last look, as (event, message). The first look only says where we stand."""

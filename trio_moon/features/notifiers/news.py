@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 REMOTE_ACTION = "remote_action"
 """The event's name in templates when a macro calls `notify`, as in Moonraker."""
 
 
-@dataclass(frozen=True)
-class News:
+class News(Struct, frozen=True):
     """Something happened. `event_args` holds print_stats before and after where there are any; nobody changes them."""
 
     event_name: str
@@ -24,8 +24,7 @@ class News:
         return {"event_name": self.event_name, "event_args": list(self.event_args), "event_message": self.message}
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(Struct, frozen=True):
     """A file that goes along with a letter."""
 
     name: str
@@ -33,8 +32,7 @@ class Picture:
     content: bytes
 
 
-@dataclass(frozen=True)
-class Letter:
+class Letter(Struct, frozen=True):
     """A message as it will be sent, but for the address: that may hold passwords and is never stored."""
 
     title: str

@@ -6,9 +6,9 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import trio
+from msgspec import Struct
 
 from trio_moon.config.problems import TemplateFailed
 from trio_moon.config.renderer import NoRenderer
@@ -31,8 +31,7 @@ CLOCK_CHECK = 60.0
 """Seconds after which quiet hours look at the clock again: it may have been set."""
 
 
-@dataclass
-class Tally:
+class Tally(Struct):
     """What became of a notifier's messages since the start."""
 
     sent: int = 0

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import trio
+from msgspec import Struct, field
 
 from trio_moon.features.notifiers.news import Letter, News
 
 CAPACITY = 20
 
 
-@dataclass(eq=False)
-class Message:
+class Message(Struct, eq=False):
     """News on their way. `expires` and `not_before` are of Trio's clock, which a Pi's late NTP doesn't move."""
 
     news: News

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 
+from msgspec import Struct
 
-@dataclass(frozen=True)
-class QuietHours:
+
+class QuietHours(Struct, frozen=True):
     """From `begin` to `end`, every day, over midnight if `end` is the earlier."""
 
     begin: time

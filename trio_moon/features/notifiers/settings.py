@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from datetime import time
+
+from msgspec import Struct
 
 from trio_moon.config.document import Document
 from trio_moon.config.problems import Problem, suggestion
@@ -35,8 +36,7 @@ DEFAULT_TIMEOUT = 30.0
 DEFAULT_MAX_AGE = 3600.0
 
 
-@dataclass(frozen=True)
-class NotifierSettings:
+class NotifierSettings(Struct, frozen=True):
     """One notifier. Durations in seconds."""
 
     name: str
@@ -48,8 +48,8 @@ class NotifierSettings:
     body: Template | None = None
     body_format: str = "text"
     attach: Template | None = None
-    progress_steps: frozenset[int] = field(default=frozenset())
-    layers: frozenset[int] = field(default=frozenset())
+    progress_steps: frozenset[int] = frozenset()
+    layers: frozenset[int] = frozenset()
     timeout: float = DEFAULT_TIMEOUT
     retries: int | None = None
     max_age: float = DEFAULT_MAX_AGE

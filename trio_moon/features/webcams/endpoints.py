@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import msgspec
+from msgspec.structs import asdict
 
 from trio_moon.features.webcams.service import Webcams
 from trio_moon.rpc.binding import NoParams
@@ -38,9 +37,7 @@ class WebcamChange(msgspec.Struct, frozen=True):
 
     def changes(self) -> dict[str, object]:
         """The fields that were given."""
-        return {
-            name: value for name, value in msgspec.structs.asdict(self).items() if value is not None and name != "uid"
-        }
+        return {name: value for name, value in asdict(self).items() if value is not None and name != "uid"}
 
 
 def endpoints(webcams: Webcams) -> tuple[Endpoint, ...]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
 from typing import Protocol
 from urllib.parse import urljoin
 
 import trio
+from msgspec.structs import asdict
 
 from trio_moon.features.webcams.webcam import Webcam
 from trio_moon.model.errors import BadParams, NotFound, TooMany

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import asdict, fields, replace
 
 from trio_moon.config import Section
 from trio_moon.model.errors import BadParams
@@ -29,8 +30,7 @@ RECORDED_AS = {
 """How the database spells some fields; frontends back it up from there, and carry it from one service to the other."""
 
 
-@dataclass(frozen=True)
-class Webcam:
+class Webcam(Struct, frozen=True):
     """A camera of the configuration or of the database."""
 
     name: str
@@ -102,4 +102,4 @@ class Webcam:
 
     def changed(self, changes: dict[str, object]) -> Webcam:
         """The camera with some fields changed; BadParams if that can't be."""
-        return replace(self, **changes)  # type: ignore[arg-type]
+        return replace(self, **changes)
