@@ -183,6 +183,7 @@ def _webcams(ground: Ground) -> Room:
 
 
 def _history(ground: Ground) -> Room:
+    ground.document.section("history")  # older versions of Moonraker wanted it written; it has no options
     ground.database.adopt(HISTORY_SCHEMA)
     history = History(JobBook(ground.database), ground.jobs, ground.files, ground.paths.gcodes, ground.audience)
     if ground.document.has("spoolman"):

@@ -62,6 +62,17 @@ async def test_a_subscription_to_what_is_not_there_is_told_as_klipper_tells_it(c
         assert asked["status"] == told["status"]
 
 
+async def test_obicos_agent_names_a_field_without_a_list(client: Client) -> None:
+    async with client.websocket() as socket:
+        told = await socket.call("printer.objects.subscribe", objects={"print_stats": ["state"], "fan": "speed"})
+        assert told["status"] == {"print_stats": {"state": "standby"}, "fan": {"speed": 0.0}}
+
+
+async def test_nobody_is_warned_of_a_section_that_older_versions_wanted(tmp_path: Path) -> None:
+    async with running(configure(tmp_path, "[history]\n")) as (_, client):
+        assert (await client.result("/server/info"))["warnings"] == []
+
+
 async def test_requests_of_the_wrong_kind_are_told_what_is_missing(client: Client) -> None:
     plain = await client.get("/websocket")
     assert plain.status_code == 400

@@ -11,11 +11,16 @@ def test_a_wish_names_objects_and_fields() -> None:
     assert wanted == {"toolhead": None, "extruder": frozenset({"target"})}
 
 
+def test_fields_may_come_as_text() -> None:
+    wanted = parse_wanted({"fan": "speed", "toolhead": "position,homed_axes,", "heaters": ""})
+    assert wanted == {"fan": frozenset({"speed"}), "toolhead": frozenset({"position", "homed_axes"}), "heaters": None}
+
+
 @pytest.mark.parametrize(
     ("objects", "part"),
     [
         (["toolhead"], "must be an object"),
-        ({"toolhead": "position"}, "list of field names"),
+        ({"toolhead": 1}, "list of field names"),
         ({"toolhead": [1]}, "list of field names"),
         (dict.fromkeys(map(str, range(MAX_OBJECTS + 1))), f"more than {MAX_OBJECTS} objects"),
         ({str(n): [str(field) for field in range(MAX_FIELDS // 10 + 1)] for n in range(10)}, f"{MAX_FIELDS} fields"),

@@ -57,13 +57,7 @@ class Objects(msgspec.Struct, frozen=True):
             return cls(parse_wanted(arguments["objects"]))
         if "objects" in arguments and len(arguments) == 1 and arguments["objects"] != "":
             raise BadParams("argument 'objects' must be an object such as {\"toolhead\": null}")
-        return cls(parse_wanted({name: _fields(value) for name, value in arguments.items()}))
-
-
-def _fields(value: object) -> object:
-    if isinstance(value, str):
-        return [field for field in value.split(",") if field] or None
-    return value
+        return cls(parse_wanted(arguments))
 
 
 def endpoints(printer: Printer) -> tuple[Endpoint, ...]:

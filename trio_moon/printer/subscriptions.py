@@ -22,13 +22,15 @@ LONGEST_NAME = 200
 
 
 def parse_wanted(objects: object) -> Wanted:
-    """The `objects` argument of query and subscribe: `{"toolhead": null, "extruder": ["target"]}`."""
+    """The `objects` argument of query and subscribe: `{"toolhead": null, "extruder": ["target"], "fan": "speed"}`."""
     if not isinstance(objects, Mapping):
         raise BadParams("argument 'objects' must be an object such as {\"toolhead\": null}")
     if len(objects) > MAX_OBJECTS:
         raise BadParams(f"argument 'objects' names more than {MAX_OBJECTS} objects")
     wanted: Wanted = {}
     for name, fields in objects.items():
+        if isinstance(fields, str):  # a query string holds nothing else; in JSON Obico's agent sends it
+            fields = [each for each in fields.split(",") if each] or None
         if fields is None:
             wanted[name] = None
         elif isinstance(fields, list) and all(isinstance(item, str) for item in fields):

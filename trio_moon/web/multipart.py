@@ -18,6 +18,8 @@ logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of wha
 
 MAX_FIELD_BYTES = 1 << 16
 MAX_PARTS = 100
+FILE_PART = "file"
+"""What Moonraker and OctoPrint call the file. Whatever else comes with a file name is a field: httpx gives each one."""
 
 
 class PartSink(Protocol):
@@ -161,8 +163,8 @@ class MultipartReader:
         if kind != "form-data" or not name:
             raise BadParams("each part of a multipart body needs 'Content-Disposition: form-data; name=…'")
         self._name = name
-        self._in_file = filename is not None
-        if filename is not None:
+        if filename is not None and name == FILE_PART:
+            self._in_file = True
             self._sink.start_file(self._name, _unescape(filename))
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
