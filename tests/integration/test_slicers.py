@@ -149,7 +149,7 @@ async def test_the_telegram_bot_gives_its_fields_file_names(service: tuple[Clien
     parts = {"file": ("benchy.gcode", CURA.encode()), "root": "gcodes", "path": "from the bot"}
     answer = await client.post("/server/files/upload", files=parts)  # httpx makes each of them a file called "upload"
     assert answer.status_code == 201, answer.text
-    assert [path.name for path in (gcodes / "from the bot").iterdir()] == ["benchy.gcode"]
+    assert (gcodes / "from the bot" / "benchy.gcode").read_text() == CURA
 
 
 async def test_a_frontend_in_a_browser_uploads(service: tuple[Client, Path]) -> None:
