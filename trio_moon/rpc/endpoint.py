@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from msgspec import Struct
@@ -23,8 +24,9 @@ VERBS = ("GET", "POST", "DELETE")
 class Endpoint(Struct, frozen=True):
     """A path of the API with a handler for each verb.
 
-    The method's name follows from the path: one verb gives `server.spoolman.status`, several give
-    `server.spoolman.get_spool_id` and `server.spoolman.post_spool_id`; `rpc_names` overrides it by verb.
+    The method's name follows from the path: one verb gives `server.spoolman.status`, several (of one row or of rows
+    for the same path) `server.spoolman.get_spool_id` and `server.spoolman.post_spool_id`; `rpc_names` overrides it by
+    verb.
     A path may end in `{name...}`: the rest of the path then arrives as the argument `name`, and there is no
     method name unless `rpc_names` gives one. A path may be "" for methods that only JSON-RPC has.
     """
@@ -71,17 +73,31 @@ class Method(Struct, frozen=True):
         return await value  # type: ignore[misc]
 
 
-def methods_of(endpoint: Endpoint) -> list[Method]:
-    """The methods that an endpoint declares."""
+def methods_of(endpoints: Iterable[Endpoint]) -> list[Method]:
+    """The methods that the endpoints of a room declare."""
+    declared = [(endpoint, _handlers(endpoint)) for endpoint in endpoints]
+    verbs = Counter(endpoint.path for endpoint, handlers in declared for verb in handlers)
+    return [
+        method
+        for endpoint, handlers in declared
+        for method in _methods(endpoint, handlers, several=verbs[endpoint.path] > 1)
+    ]
+
+
+def _handlers(endpoint: Endpoint) -> dict[str, Handler]:
     handlers = {verb: handler for verb in (*VERBS, "CALL") if (handler := getattr(endpoint, verb)) is not None}
     if endpoint.upload is not None:
         handlers.setdefault("POST", upload_only)
+    return handlers
+
+
+def _methods(endpoint: Endpoint, handlers: dict[str, Handler], *, several: bool) -> list[Method]:
     bind = binder(endpoint.params)
     return [
         Method(
             endpoint=endpoint,
             verb=verb,
-            name=_rpc_name(endpoint, verb, several=len(handlers) > 1),
+            name=_rpc_name(endpoint, verb, several=several),
             handler=handler,
             waits=inspect.iscoroutinefunction(handler),
             bind=bind,

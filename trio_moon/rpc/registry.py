@@ -31,13 +31,12 @@ class Registry:
 
     def add(self, endpoints: Iterable[Endpoint]) -> None:
         """Enter the endpoints of a room. The same path or name twice is a bug and raises ValueError."""
-        for endpoint in endpoints:
-            for method in methods_of(endpoint):
-                self._add_path(method)
-                if method.name:
-                    if method.name in self._by_name:
-                        raise ValueError(f"{method.name} is declared twice")
-                    self._by_name[method.name] = method
+        for method in methods_of(endpoints):
+            self._add_path(method)
+            if method.name:
+                if method.name in self._by_name:
+                    raise ValueError(f"{method.name} is declared twice")
+                self._by_name[method.name] = method
 
     def _add_path(self, method: Method) -> None:
         path = method.endpoint.path

@@ -37,15 +37,14 @@ class Refresh(msgspec.Struct, frozen=True):
 def endpoints(access: Access) -> tuple[Endpoint, ...]:
     """The table of `access.*`."""
     calls = AccessCalls(access)
-    user = "/access/user"  # each of its verbs takes arguments of its own
     return (
         Endpoint("/access/info", NoParams, GET=calls.get_info, open_to_all=True),
         Endpoint("/access/login", Login, POST=calls.log_in, open_to_all=True),
         Endpoint("/access/refresh_jwt", Refresh, POST=calls.refresh, open_to_all=True),
         Endpoint("/access/logout", NoParams, POST=calls.log_out),
-        Endpoint(user, NoParams, GET=calls.get_user, rpc_names={"GET": "access.get_user"}),
-        Endpoint(user, NewUser, POST=calls.create_user, rpc_names={"POST": "access.post_user"}),
-        Endpoint(user, NamedUser, DELETE=calls.delete_user, rpc_names={"DELETE": "access.delete_user"}),
+        Endpoint("/access/user", NoParams, GET=calls.get_user),
+        Endpoint("/access/user", NewUser, POST=calls.create_user),
+        Endpoint("/access/user", NamedUser, DELETE=calls.delete_user),
         Endpoint("/access/users/list", NoParams, GET=calls.list_users),
         Endpoint("/access/user/password", PasswordChange, POST=calls.change_password),
         Endpoint("/access/oneshot_token", NoParams, GET=calls.get_one_shot_token),

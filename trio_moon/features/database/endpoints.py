@@ -53,16 +53,14 @@ class WhichBackup(msgspec.Struct, frozen=True):
 def endpoints(database: UserDatabase) -> tuple[Endpoint, ...]:
     """The table of the room."""
     calls = DatabaseCalls(database)
-    room = "server.database"
-    item, backup = "/server/database/item", "/server/database/backup"
     return (
         Endpoint("/server/database/list", NoParams, GET=calls.list_namespaces),
-        Endpoint(item, WhichItem, GET=calls.get_item, rpc_names={"GET": f"{room}.get_item"}),
-        Endpoint(item, NewItem, POST=calls.post_item, rpc_names={"POST": f"{room}.post_item"}),
-        Endpoint(item, NamedItem, DELETE=calls.delete_item, rpc_names={"DELETE": f"{room}.delete_item"}),
+        Endpoint("/server/database/item", WhichItem, GET=calls.get_item),
+        Endpoint("/server/database/item", NewItem, POST=calls.post_item),
+        Endpoint("/server/database/item", NamedItem, DELETE=calls.delete_item),
         Endpoint("/server/database/compact", NoParams, POST=calls.compact),
-        Endpoint(backup, NewBackup, POST=calls.post_backup, rpc_names={"POST": f"{room}.post_backup"}),
-        Endpoint(backup, WhichBackup, DELETE=calls.delete_backup, rpc_names={"DELETE": f"{room}.delete_backup"}),
+        Endpoint("/server/database/backup", NewBackup, POST=calls.post_backup),
+        Endpoint("/server/database/backup", WhichBackup, DELETE=calls.delete_backup),
     )
 
 

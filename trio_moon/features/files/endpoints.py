@@ -27,14 +27,9 @@ def file_endpoints(calls: FileCalls, desk: UploadDesk) -> tuple[Endpoint, ...]:
         Endpoint("/server/files/metadata", GcodeFile, GET=calls.metadata),
         Endpoint("/server/files/metascan", GcodeFile, POST=calls.metascan),
         Endpoint("/server/files/thumbnails", GcodeFile, GET=calls.thumbnails),
-        Endpoint("/server/files/directory", FolderRequest, GET=calls.get_directory, rpc_names=_named("GET", "get")),
-        Endpoint("/server/files/directory", SomePath, POST=calls.post_directory, rpc_names=_named("POST", "post")),
-        Endpoint(
-            "/server/files/directory",
-            FolderDeletion,
-            DELETE=calls.delete_directory,
-            rpc_names=_named("DELETE", "delete"),
-        ),
+        Endpoint("/server/files/directory", FolderRequest, GET=calls.get_directory),
+        Endpoint("/server/files/directory", SomePath, POST=calls.post_directory),
+        Endpoint("/server/files/directory", FolderDeletion, DELETE=calls.delete_directory),
         Endpoint("/server/files/move", Transfer, POST=calls.move),
         Endpoint("/server/files/copy", Transfer, POST=calls.copy),
         Endpoint("/server/files/zip", Archive, POST=calls.zip),
@@ -56,7 +51,3 @@ def file_endpoints(calls: FileCalls, desk: UploadDesk) -> tuple[Endpoint, ...]:
             rpc_names={"DELETE": "server.files.delete_file"},
         ),
     )
-
-
-def _named(verb: str, word: str) -> dict[str, str]:
-    return {verb: f"server.files.{word}_directory"}

@@ -59,11 +59,10 @@ def endpoints(history: History) -> tuple[Endpoint, ...]:
     async def reset_totals(params: NoParams, caller: Caller) -> object:
         return await history.reset_totals()
 
-    job = "/server/history/job"
     return (
         Endpoint("/server/history/list", WhichJobs, GET=list_jobs),
         Endpoint("/server/history/totals", NoParams, GET=totals),
         Endpoint("/server/history/reset_totals", NoParams, POST=reset_totals),
-        Endpoint(job, WhichJob, GET=get_job, rpc_names={"GET": "server.history.get_job"}),
-        Endpoint(job, JobsToDelete, DELETE=delete_job, rpc_names={"DELETE": "server.history.delete_job"}),
+        Endpoint("/server/history/job", WhichJob, GET=get_job),
+        Endpoint("/server/history/job", JobsToDelete, DELETE=delete_job),
     )

@@ -63,11 +63,10 @@ def endpoints(queue: JobQueue) -> tuple[Endpoint, ...]:
         await queue.put_first(params.job_id)
         return queue.as_wire()
 
-    job = "/server/job_queue/job"
     return (
         Endpoint("/server/job_queue/status", NoParams, GET=status),
-        Endpoint(job, JobsToAdd, POST=add, rpc_names={"POST": "server.job_queue.post_job"}),
-        Endpoint(job, JobsToRemove, DELETE=remove, rpc_names={"DELETE": "server.job_queue.delete_job"}),
+        Endpoint("/server/job_queue/job", JobsToAdd, POST=add),
+        Endpoint("/server/job_queue/job", JobsToRemove, DELETE=remove),
         Endpoint("/server/job_queue/pause", NoParams, POST=pause),
         Endpoint("/server/job_queue/start", NoParams, POST=start),
         Endpoint("/server/job_queue/jump", WhichJob, POST=jump),

@@ -58,15 +58,9 @@ def endpoints(webcams: Webcams) -> tuple[Endpoint, ...]:
     async def test(params: WhichWebcam, caller: Caller) -> object:
         return await webcams.test(params.uid, params.name)
 
-    item = "/server/webcams/item"
     return (
         Endpoint("/server/webcams/list", NoParams, GET=list_webcams),
-        Endpoint(
-            item,
-            WhichWebcam,
-            GET=get_item,
-            DELETE=delete_item,
-        ),
-        Endpoint(item, WebcamChange, POST=post_item, rpc_names={"POST": "server.webcams.post_item"}),
+        Endpoint("/server/webcams/item", WhichWebcam, GET=get_item, DELETE=delete_item),
+        Endpoint("/server/webcams/item", WebcamChange, POST=post_item),
         Endpoint("/server/webcams/test", WhichWebcam, POST=test),
     )
