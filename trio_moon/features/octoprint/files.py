@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from urllib.parse import quote
+from functools import partial
 
 from trio_moon.features.octoprint.about import NOTHING
-from trio_moon.features.octoprint.filament import filament_of
+from trio_moon.features.octoprint.entries import file_entry, folder_entry, resource
 from trio_moon.features.octoprint.parameters import FileCommand, FileRequest, NewFolder
 from trio_moon.features.octoprint.service import OctoPrint
 from trio_moon.features.octoprint.uploads import OctoPrintUpload
@@ -53,14 +53,14 @@ class LocalFiles:
             name = str(folder["dirname"])
             if name.startswith("."):
                 continue
-            entry = _folder(_join(path, name))
+            entry = folder_entry(_join(path, name))
             if levels and next(folders) < MOST_FOLDERS:
                 entry["children"] = await self._below(_join(path, name), caller, levels - 1, folders)
             found.append(entry)
         for file in _items(listed, "files"):
             name = str(file["filename"])
             if name.lower().endswith(PRINTABLE):
-                found.append(_file(_join(path, name), file))
+                found.append(file_entry(_join(path, name), file))
         return found
 
     async def _find(self, path: str, caller: Caller) -> dict[str, object]:
@@ -68,9 +68,9 @@ class LocalFiles:
         listed = await self._directory(parent, caller)
         for file in _items(listed, "files"):
             if file["filename"] == name:
-                return _file(path, file)
+                return file_entry(path, file)
         if any(folder["dirname"] == name for folder in _items(listed, "dirs")):
-            return _folder(path)
+            return folder_entry(path)
         raise NotFound(f"there is no file '{path:.200}'")
 
     async def _directory(self, path: str, caller: Caller) -> Mapping[str, object]:
@@ -122,7 +122,7 @@ class LocalFiles:
         told = await self._blocked_is_conflict(f"server.files.{verb}", caller, source=_join("gcodes", path), dest=goal)
         item = told.get("item")
         ended = str(item.get("path")) if isinstance(item, Mapping) else ""
-        return Reply(_folder(ended), 201, {"Location": _resource(ended)})
+        return Reply(folder_entry(ended), 201, {"Location": resource(ended)})
 
     async def delete(self, params: FileRequest, caller: Caller) -> Reply:
         path = params.path.strip("/")
@@ -146,20 +146,13 @@ class LocalFiles:
 
     def receive(self, caller: Caller, announced: int | None) -> Incoming:
         """One upload to OctoPrint's address; the files room does the work."""
-        return OctoPrintUpload(self._own.upload()(caller, announced), self._octoprint, self, caller)
-
-    def arrived(self, path: str) -> dict[str, object]:
-        """What the answer says of a file that has arrived."""
-        return {key: value for key, value in _file(path, {}).items() if key not in ("size", "date", "gcodeAnalysis")}
-
-    def resource(self, path: str) -> str:
-        """The address of a file or folder."""
-        return _resource(path)
+        inner = self._own.upload()(caller, announced)
+        return OctoPrintUpload(inner, self._octoprint, partial(self.make_folder, caller=caller))
 
     async def make_folder(self, params: NewFolder, caller: Caller) -> Reply:
         path = _join(params.path.strip("/"), params.foldername.strip("/"))
         await self._own.call("server.files.post_directory", caller, path=_join("gcodes", path))
-        return Reply({"folder": _folder(path), "done": True}, 201, {"Location": _resource(path)})
+        return Reply({"folder": folder_entry(path), "done": True}, 201, {"Location": resource(path)})
 
     async def moonraker_command(self, params: FileCommand, caller: Caller) -> Reply:
         """Where Moonraker's uploads point to: `<root>/<path>`, with select and print."""
@@ -179,38 +172,3 @@ def _items(listed: Mapping[str, object], key: str) -> list[Mapping[str, object]]
 
 def _join(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder and name else folder or name
-
-
-def _resource(path: str) -> str:
-    """The address of a file or folder."""
-    return f"/api/files/local/{quote(path)}"
-
-
-def _folder(path: str) -> dict[str, object]:
-    name = path.rpartition("/")[2]
-    return {
-        "name": name,
-        "display": name,
-        "path": path,
-        "origin": "local",
-        "type": "folder",
-        "typePath": ["folder"],
-        "refs": {"resource": _resource(path)},
-    }
-
-
-def _file(path: str, file: Mapping[str, object]) -> dict[str, object]:
-    name = path.rpartition("/")[2]
-    modified = file.get("modified")
-    return {
-        "name": name,
-        "display": name,
-        "path": path,
-        "origin": "local",
-        "type": "machinecode",
-        "typePath": ["machinecode", "gcode"],
-        "size": file.get("size"),
-        "date": int(modified) if isinstance(modified, int | float) else None,
-        "refs": {"resource": _resource(path), "download": f"/server/files/gcodes/{quote(path)}"},
-        "gcodeAnalysis": {"estimatedPrintTime": file.get("estimated_time"), "filament": filament_of(file)},
-    }

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import trio
 
 from trio_moon.features.octoprint.about import NOTHING
-from trio_moon.features.octoprint.filament import filament_of
+from trio_moon.features.octoprint.entries import filament_of
 from trio_moon.features.octoprint.parameters import JobCommand
 from trio_moon.features.octoprint.service import OctoPrint
 from trio_moon.model.errors import BadParams, Conflict, MoonError

@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Awaitable, Callable
 
+from trio_moon.features.octoprint.entries import file_entry, resource
 from trio_moon.features.octoprint.parameters import NewFolder
 from trio_moon.features.octoprint.service import OctoPrint
-from trio_moon.rpc.caller import Caller
 from trio_moon.rpc.replies import Incoming, Reply
 
-FOLDER_FIELDS = ("foldername", "path")
+FIELDS = ("foldername", "path", "select", "print")
+NOT_KNOWN_YET = ("size", "date", "gcodeAnalysis")
 
-
-class MakesFolders(Protocol):
-    """Knows how to make a folder, and how to speak of a file."""
-
-    async def make_folder(self, params: NewFolder, caller: Caller) -> Reply: ...
-
-    def arrived(self, path: str) -> dict[str, object]: ...
-
-    def resource(self, path: str) -> str: ...
+MakeFolder = Callable[[NewFolder], Awaitable[Reply]]
 
 
 class OctoPrintUpload:
     """An Incoming around an Incoming."""
 
-    def __init__(self, inner: Incoming, octoprint: OctoPrint, folders: MakesFolders, caller: Caller) -> None:
+    def __init__(self, inner: Incoming, octoprint: OctoPrint, make_folder: MakeFolder) -> None:
         self._inner = inner
         self._octoprint = octoprint
-        self._folders = folders
-        self._caller = caller
+        self._make_folder = make_folder
         self._fields: dict[str, str] = {}
         self._has_file = False
 
     def add_field(self, name: str, value: str) -> None:
-        if name in (*FOLDER_FIELDS, "select", "print"):
+        if name in FIELDS:
             self._fields[name] = value
         self._inner.add_field(name, value)
 
@@ -50,8 +42,7 @@ class OctoPrintUpload:
 
     async def complete(self) -> object:
         if not self._has_file and "foldername" in self._fields:
-            folder = NewFolder(self._fields["foldername"], self._fields.get("path", ""))
-            return await self._folders.make_folder(folder, self._caller)
+            return await self._make_folder(NewFolder(self._fields["foldername"], self._fields.get("path", "")))
         reply = await self._inner.complete()
         assert isinstance(reply, Reply)
         assert isinstance(reply.value, dict)
@@ -60,9 +51,9 @@ class OctoPrintUpload:
         selects = self._fields.get("select", "").lower() == "true" and not self._octoprint.state.at_work
         if selects and not started:
             self._octoprint.selected = path
-        file = self._folders.arrived(path)
+        file = {key: value for key, value in file_entry(path, {}).items() if key not in NOT_KNOWN_YET}
         more = {"files": {"local": file}, "done": True, "effectiveSelect": selects, "effectivePrint": started}
-        return Reply({**reply.value, **more}, 201, {"Location": self._folders.resource(path)})
+        return Reply({**reply.value, **more}, 201, {"Location": resource(path)})
 
     def abandon(self) -> None:
         self._inner.abandon()
