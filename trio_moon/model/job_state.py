@@ -11,6 +11,7 @@ from msgspec import Struct
 Stats = Mapping[str, object]
 """A `print_stats` object at one moment; it never changes afterwards."""
 
+AT_WORK = ("printing", "paused")
 ENDED = frozenset({"complete", "cancelled", "error"})
 NO_STATS: Stats = MappingProxyType({})
 LONGEST = 1e12
@@ -51,6 +52,11 @@ def freeze(stats: Mapping[str, object]) -> Stats:
 def thaw(stats: Stats) -> dict[str, object]:
     """The same as plain dicts, for JSON and for templates."""
     return {key: thaw(value) if isinstance(value, Mapping) else value for key, value in stats.items()}
+
+
+def is_at_work(stats: Stats) -> bool:
+    """Whether a print is under way, if only paused."""
+    return stats.get("state") in AT_WORK
 
 
 def text_of(stats: Stats, field: str) -> str:
@@ -117,7 +123,7 @@ class JobState:
 
     def _first_look(self, state: str, connected_for: float) -> list[JobEvent]:
         interrupted, self._interrupted = self._interrupted, NO_STATS
-        self._open = state in ("printing", "paused")
+        self._open = state in AT_WORK
         if not self._open and state not in ENDED:
             return []
         if interrupted and _same_job(interrupted, self._told):
@@ -132,7 +138,7 @@ class JobState:
             if self._open:  # SDCARD_RESET_FILE: the job was given up
                 events.append(JobEvent("cancelled", before, freeze({**before, "state": "cancelled"})))
             self._open = False
-        elif state in ("printing", "paused") or state in ENDED:
+        elif state in AT_WORK or state in ENDED:
             if not self._open or not _same_job(before, now, after):  # begun, and perhaps ended, in one update
                 events.append(JobEvent("started", before, freeze({**now, "state": "printing"})))
             self._open = state not in ENDED

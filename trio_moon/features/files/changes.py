@@ -16,12 +16,11 @@ import trio
 from msgspec import Struct
 
 from trio_moon.features.files import listing
-from trio_moon.features.files.places import Place
+from trio_moon.features.files.places import PICTURES, Place
 from trio_moon.features.files.roots import Roots, disk_errors
 from trio_moon.features.files.staging import Staging, check_free
 from trio_moon.model.errors import BadParams, Conflict, NoSpace, NotFound
 
-PICTURES = ".thumbs"
 CHUNK = 1 << 20
 SPARE_BYTES = 4 << 20
 """What we leave free on a disk: Klipper's log and the database live there too."""

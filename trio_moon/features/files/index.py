@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
-from trio_moon.features.files.places import Place
+from trio_moon.features.files.places import PICTURES, Place
 
-UNWATCHED = (".thumbs", ".git")
+UNWATCHED = (PICTURES, ".git")
 """Folders whose changes are told to nobody."""
 
 

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
 import trio
 
 from trio_moon.features.files import listing
 from trio_moon.features.files.changes import Changes
-from trio_moon.features.files.in_use import Mirror, check_not_in_use, file_in_use
 from trio_moon.features.files.index import UNWATCHED, Change, Entry, Index
 from trio_moon.features.files.places import Place
-from trio_moon.features.files.roots import Roots
+from trio_moon.features.files.roots import Roots, is_within
 from trio_moon.features.files.staging import Staging
 from trio_moon.kit.threads import Workers
 from trio_moon.kit.topics import Topic
-from trio_moon.model.errors import MoonError
+from trio_moon.model.errors import Forbidden, MoonError
 from trio_moon.model.events import FileMoved
+from trio_moon.model.job_state import is_at_work
+from trio_moon.printer.mirror import PrinterMirror
 from trio_moon.rpc.audience import Audience
 
 T = TypeVar("T")
@@ -30,7 +33,7 @@ DISK_THREADS = 4
 class Library:
     """Everything that changes a root comes through here."""
 
-    def __init__(self, roots: Roots, mirror: Mirror, audience: Audience) -> None:
+    def __init__(self, roots: Roots, mirror: PrinterMirror, audience: Audience) -> None:
         self.roots = roots
         self.staging = Staging(roots)
         self.changes = Changes(roots, self.staging)
@@ -99,10 +102,10 @@ class Library:
 
     async def check_unused(self, *places: Place) -> None:
         """Forbidden if one of the places is, or holds, the file being printed."""
-        in_use = file_in_use(self._mirror, self.roots.get("gcodes").path)
+        in_use = _file_in_use(self._mirror, self.roots.get("gcodes").path)
         if in_use is not None:
             for place in places:
-                await self.on_disk(check_not_in_use, self.roots, place, in_use)
+                await self.on_disk(_check_not_in_use, self.roots, place, in_use)
 
     async def tell(self, change: Change) -> dict[str, object]:
         """Tell everybody of a change that was made inside `changing`; returns what they were told."""
@@ -160,3 +163,22 @@ def _entry(found: listing.Found) -> Entry:
     if found.is_folder:
         return Entry(True, inode)
     return Entry(False, inode, found.status.st_size, found.status.st_mtime_ns)
+
+
+def _file_in_use(mirror: PrinterMirror, gcodes: Path) -> str | None:
+    """The real path of the file being printed, None while the printer is idle."""
+    if not is_at_work(mirror.get("print_stats")):
+        return None
+    path = mirror.get("virtual_sdcard").get("file_path")
+    if not isinstance(path, str) or not path:
+        name = mirror.get("print_stats").get("filename")
+        if not isinstance(name, str) or not name:
+            return None
+        path = os.path.join(gcodes, name)
+    return os.path.realpath(path)
+
+
+def _check_not_in_use(roots: Roots, place: Place, in_use: str | None) -> None:
+    """Forbidden if `place` is the file being printed, or a folder above it. Blocks."""
+    if in_use is not None and is_within(in_use, roots.resolve(place)):
+        raise Forbidden(f"'{place}' is being printed")

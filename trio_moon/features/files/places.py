@@ -6,6 +6,8 @@ from msgspec import Struct
 
 from trio_moon.model.errors import BadParams
 
+PICTURES = ".thumbs"
+"""The folder beside G-code files for the pictures in them."""
 LONGEST_NAME = 255
 """Bytes of UTF-8 in one name, the limit of every file system that we meet."""
 LONGEST_PATH = 2048

@@ -14,7 +14,9 @@ import shutil
 import stat
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from trio_moon.features.files.places import STAGING, Place
 from trio_moon.features.files.roots import OPEN_FOLDER, Roots, disk_errors
@@ -147,17 +149,24 @@ def check_free(folder: int, name: str, place: Place, *, for_folder: bool) -> boo
 
 def _move_across(path: Path, folder: int, name: str) -> None:
     """Move to a folder on another file system (a stick that a link leads to): copy beside, then rename."""
-    beside = f".{os.urandom(8).hex()}{STAGING}"
     if path.is_dir():
         raise OSError(errno.EXDEV, "the folder would have to be copied to another disk")
+    with path.open("rb") as source, replacing(folder, name) as target:
+        shutil.copyfileobj(source, target, 1 << 20)
+        target.flush()
+        os.fsync(target.fileno())
+    path.unlink()
+
+
+@contextlib.contextmanager
+def replacing(folder: int, name: str) -> Iterator[IO[bytes]]:
+    """A new file that takes the place of `name` when the block is left, and leaves nothing when that fails."""
+    beside = f".{os.urandom(8).hex()}{STAGING}"
     try:
-        with path.open("rb") as source, open(os.open(beside, NEW_FILE, 0o644, dir_fd=folder), "wb") as target:
-            shutil.copyfileobj(source, target, 1 << 20)
-            target.flush()
-            os.fsync(target.fileno())
+        with open(os.open(beside, NEW_FILE, 0o644, dir_fd=folder), "wb") as file:
+            yield file
         os.rename(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(beside, dir_fd=folder)
         raise
-    path.unlink()

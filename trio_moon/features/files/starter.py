@@ -10,9 +10,9 @@ from typing import Protocol
 import trio
 from msgspec import Struct
 
-from trio_moon.features.files.in_use import is_idle
 from trio_moon.model.errors import KlippyAway, MoonError, NoSpace
 from trio_moon.model.events import KlippyReady
+from trio_moon.model.job_state import is_at_work
 from trio_moon.printer.printer import Printer
 from trio_moon.store.database import Database
 
@@ -74,7 +74,7 @@ class Starter:
     async def start(self, filename: str) -> Outcome:
         """Start printing if the printer is ready and idle; else queue it if that makes sense."""
         ready = self._printer.state == "ready"
-        if ready and is_idle(self._printer.mirror) and not (self.queue and self.queue.is_loading):
+        if ready and self._is_idle() and not (self.queue and self.queue.is_loading):
             outcome = await self._order(filename)
             return outcome if outcome.settled or self.queue is None else await self._enqueue(self.queue, filename)
         if self.queue is not None:
@@ -117,8 +117,11 @@ class Starter:
         longest = min(WAITS_AT_MOST, time.clock_gettime(time.CLOCK_BOOTTIME))
         if not 0 <= time.time() - since <= longest:
             logger.info("%s waited too long for Klipper and is not started", filename)
-        elif is_idle(self._printer.mirror):
+        elif self._is_idle():
             await self._try(filename)
+
+    def _is_idle(self) -> bool:
+        return not is_at_work(self._printer.mirror.get("print_stats"))
 
     async def print_later(self, filename: str) -> bool:
         """Put a file into the queue; False if there is none, or it takes no more."""

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from msgspec import Struct
-
 from trio_moon.features.files.index import Change
 from trio_moon.features.files.library import Library
 from trio_moon.features.files.listing import is_gcode
@@ -33,14 +31,6 @@ TRUE_WORDS = ("true", "1", "yes", "on")
 LONGEST_FIELD = 8192
 
 Prepare = Callable[[Place], Awaitable[object]]
-
-
-class Uploaded(Struct, frozen=True):
-    """An upload that is in its place."""
-
-    place: Place
-    told: dict[str, object]
-    outcome: Outcome
 
 
 class UploadDesk:
@@ -69,13 +59,12 @@ class UploadDesk:
         self._open.discard(upload)
 
 
-def as_moonraker(uploaded: Uploaded) -> Reply:
+def _answer(place: Place, told: dict[str, object], outcome: Outcome) -> Reply:
     """The bare object that slicers and frontends expect."""
-    value: dict[str, object] = {**uploaded.told, "action": "create_file"}
-    if is_gcode(uploaded.place):
-        value["print_started"] = uploaded.outcome.started
-        value["print_queued"] = uploaded.outcome.queued
-    return Reply(value, 201, {"Location": f"/server/files/{quote(str(uploaded.place))}"})
+    value = {**told, "action": "create_file"}
+    if is_gcode(place):
+        value |= {"print_started": outcome.started, "print_queued": outcome.queued}
+    return Reply(value, 201, {"Location": f"/server/files/{quote(str(place))}"})
 
 
 class Upload:
@@ -143,7 +132,7 @@ class Upload:
             raise BadParams("the upload holds no whole file")
         path, place = await library.on_disk(self._check)
         async with library.changing(place):
-            new_folder = await library.on_disk(library.changes.make_folders, self._folder(place))
+            new_folder = await library.on_disk(library.changes.make_folders, Place(place.root, self._folders()))
             if new_folder is not None:
                 await library.tell(Change("create_dir", new_folder))
             await library.on_disk(library.staging.publish, path, place)
@@ -156,7 +145,7 @@ class Upload:
             if self._desk.prepare is not None:
                 await self._desk.prepare(place)
             outcome = await self._desk.starter.start(place.path)
-        return as_moonraker(Uploaded(place, told, outcome))
+        return _answer(place, told, outcome)
 
     def abandon(self) -> None:
         self._desk.ended(self)
@@ -170,7 +159,7 @@ class Upload:
         assert self._name is not None
         path = self._staged[0][1]
         self._check_sum(path)
-        place = Place(self._root(), (*parse_parts(self._fields.get("path", "")), *self._name))
+        place = Place(self._root(), (*self._folders(), *self._name))
         self._desk.library.roots.check_writable(place)
         if place.root == "gcodes" and place.name.lower().endswith(".ufp"):
             model = self._stage("gcodes")
@@ -195,9 +184,9 @@ class Upload:
         if wanted != found:
             raise Unprocessable(f"the checksum is wrong: {wanted:.80} was announced, {found} arrived")
 
-    def _folder(self, place: Place) -> Place:
-        """The folder that may be created: what the field `path` says, not what the file's name holds."""
-        return Place(place.root, parse_parts(self._fields.get("path", "")))
+    def _folders(self) -> tuple[str, ...]:
+        """The folders that may be created: what the field `path` says, not what the file's name holds."""
+        return parse_parts(self._fields.get("path", ""))
 
     def _root(self) -> str:
         root = self._fields.get("root", "gcodes").strip().lower() or "gcodes"

@@ -6,8 +6,6 @@ from msgspec import Struct
 
 from trio_moon.model.job_state import Stats, seconds_of, text_of
 
-AT_WORK = ("printing", "paused")
-
 
 class QueuedJob(Struct, frozen=True):
     """A file to print. `number` is never given twice; the API shows it in hexadecimal."""
@@ -52,11 +50,6 @@ class Intent(Struct, frozen=True):
             return False
         before = (self.last_filename, self.last_state, self.last_duration)
         return before != (self.filename, text_of(stats, "state"), seconds_of(stats, "total_duration"))
-
-
-def is_at_work(stats: Stats) -> bool:
-    """Whether a print is under way."""
-    return stats.get("state") in AT_WORK
 
 
 def numbers_of(uids: list[str]) -> set[int]:

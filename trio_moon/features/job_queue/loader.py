@@ -13,12 +13,12 @@ from typing import NoReturn, Protocol
 import trio
 
 from trio_moon.features.job_queue.book import QueueBook
-from trio_moon.features.job_queue.job import Intent, is_at_work
+from trio_moon.features.job_queue.job import Intent
 from trio_moon.features.job_queue.line import Line, Load
 from trio_moon.kit.topics import Topic
 from trio_moon.model.errors import Conflict, KlippyAway, MoonError, NotFound
 from trio_moon.model.events import FileMoved
-from trio_moon.model.job_state import Stats
+from trio_moon.model.job_state import Stats, is_at_work
 from trio_moon.printer.printer import Printer
 
 logger = logging.getLogger(__name__)

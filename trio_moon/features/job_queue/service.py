@@ -11,13 +11,13 @@ from typing import NoReturn
 import trio
 
 from trio_moon.features.job_queue.book import MOST_JOBS, QueueBook
-from trio_moon.features.job_queue.job import is_at_work, number_of, numbers_of
+from trio_moon.features.job_queue.job import number_of, numbers_of
 from trio_moon.features.job_queue.line import Line, Load, Memory
 from trio_moon.features.job_queue.loader import Errand, Files, Loader
 from trio_moon.features.job_queue.settings import JobQueueSettings
 from trio_moon.model.errors import BadParams, NoSpace, TooMany
 from trio_moon.model.events import KlippyConnected, KlippyEvent, KlippyLost, KlippyReady, KlippyShutdown
-from trio_moon.model.job_state import JobEvent
+from trio_moon.model.job_state import JobEvent, is_at_work
 from trio_moon.printer.job_tracker import JobNews
 from trio_moon.printer.printer import Printer
 from trio_moon.rpc.audience import Audience

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from trio_moon.features.files.metadata.excerpt import Excerpt
-from trio_moon.features.files.places import LONGEST_NAME, STAGING, Place
+from trio_moon.features.files.places import LONGEST_NAME, PICTURES, Place
 from trio_moon.features.files.roots import OPEN_FOLDER, Roots
-from trio_moon.features.files.staging import NEW_FILE
+from trio_moon.features.files.staging import replacing
 from trio_moon.model.errors import MoonError, NotFound
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FOLDER = ".thumbs"
 SMALL = 32
 MOST_PICTURES = 16
 MOST_PIXELS = 4_000_000
@@ -152,13 +151,14 @@ def keep_pictures(roots: Roots, gcode: Place, pictures: list[Picture]) -> list[d
         with roots.open_folder(gcode.parent) as parent, _pictures_in(parent) as folder:
             for picture in pictures:
                 name = picture_name(gcode.name, picture.suffix)
-                _write(folder, name, picture.data)
+                with replacing(folder, name) as file:
+                    file.write(picture.data)
                 kept.append(
                     {
                         "width": picture.width,
                         "height": picture.height,
                         "size": len(picture.data),
-                        "relative_path": f"{FOLDER}/{name}",
+                        "relative_path": f"{PICTURES}/{name}",
                     }
                 )
     except NotFound:
@@ -171,42 +171,30 @@ def keep_pictures(roots: Roots, gcode: Place, pictures: list[Picture]) -> list[d
 @contextlib.contextmanager
 def _pictures_in(parent: int) -> Iterator[int]:
     with contextlib.suppress(FileExistsError):
-        os.mkdir(FOLDER, dir_fd=parent)
-    folder = os.open(FOLDER, OPEN_FOLDER, dir_fd=parent)
+        os.mkdir(PICTURES, dir_fd=parent)
+    folder = os.open(PICTURES, OPEN_FOLDER, dir_fd=parent)
     try:
         yield folder
     finally:
         os.close(folder)
 
 
-def _write(folder: int, name: str, data: bytes) -> None:
-    beside = os.urandom(8).hex() + STAGING
-    try:
-        with open(os.open(beside, NEW_FILE, 0o644, dir_fd=folder), "wb") as file:
-            file.write(data)
-        os.rename(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(beside, dir_fd=folder)
-        raise
-
-
 def drop_pictures(roots: Roots, gcode: Place, names: Iterable[str]) -> None:
     """Remove pictures by their `relative_path`, and their folder after the last one."""
     with contextlib.suppress(Exception), roots.open_folder(gcode.parent) as parent:
-        folder = os.open(FOLDER, OPEN_FOLDER, dir_fd=parent)
+        folder = os.open(PICTURES, OPEN_FOLDER, dir_fd=parent)
         try:
             for name in names:
                 with contextlib.suppress(OSError):
-                    os.unlink(name.removeprefix(f"{FOLDER}/"), dir_fd=folder)
+                    os.unlink(name.removeprefix(f"{PICTURES}/"), dir_fd=folder)
         finally:
             os.close(folder)
-        os.rmdir(FOLDER, dir_fd=parent)
+        os.rmdir(PICTURES, dir_fd=parent)
 
 
 def beside(roots: Roots, gcode: Place) -> list[Picture]:
     """The picture that an UFP file brought along."""
-    path = os.path.join(roots.resolve(gcode.parent), FOLDER, picture_name(gcode.name, ".png"))
+    path = os.path.join(roots.resolve(gcode.parent), PICTURES, picture_name(gcode.name, ".png"))
     try:
         if os.path.getsize(path) > MOST_PIXELS:
             return []
