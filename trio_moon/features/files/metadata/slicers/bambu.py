@@ -7,12 +7,7 @@ import re
 from trio_moon.features.files.metadata import values
 from trio_moon.features.files.metadata.excerpt import Excerpt, said
 from trio_moon.features.files.metadata.slicers import prusa
-from trio_moon.features.files.metadata.slicers.reading import Reading, Slicer
-
-
-def _identify(head: str) -> tuple[str, str] | None:
-    match = re.search(r"; BambuStudio[^ \n]* ([^\n]+)", head)
-    return ("BambuStudio", match[1]) if match else None
+from trio_moon.features.files.metadata.slicers.reading import Reading, Slicer, marked
 
 
 def _read(excerpt: Excerpt) -> Reading:
@@ -41,4 +36,4 @@ def _time(excerpt: Excerpt) -> float | None:
     return usual if usual is not None or match is None else values.seconds(match[1])
 
 
-BAMBU_STUDIO = Slicer(_identify, _read, objects="slicer")
+BAMBU_STUDIO = Slicer(marked("BambuStudio", r"; BambuStudio[^ \n]* ([^\n]+)"), _read, objects="slicer")

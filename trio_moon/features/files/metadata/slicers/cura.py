@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 from trio_moon.features.files.metadata import values
 from trio_moon.features.files.metadata.excerpt import Excerpt, said
-from trio_moon.features.files.metadata.slicers.reading import Reading, Slicer
-
-
-def _identify(head: str) -> tuple[str, str] | None:
-    match = re.search(r"Cura_SteamEngine\s(.*)", head)
-    return ("Cura", match[1]) if match else None
+from trio_moon.features.files.metadata.slicers.reading import Reading, Slicer, marked
 
 
 def _read(excerpt: Excerpt) -> Reading:
@@ -45,4 +38,4 @@ def commanded_temperatures(head: str) -> Reading:
     }
 
 
-CURA = Slicer(_identify, _read, objects="cura")
+CURA = Slicer(marked("Cura", r"Cura_SteamEngine\s(.*)"), _read, objects="cura")

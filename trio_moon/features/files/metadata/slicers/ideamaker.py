@@ -8,12 +8,7 @@ import re
 from trio_moon.features.files.metadata import values
 from trio_moon.features.files.metadata.excerpt import Excerpt, said
 from trio_moon.features.files.metadata.slicers.cura import commanded_temperatures
-from trio_moon.features.files.metadata.slicers.reading import Reading, Slicer
-
-
-def _identify(head: str) -> tuple[str, str] | None:
-    match = re.search(r"\sideaMaker\s(.*),", head)
-    return ("IdeaMaker", match[1]) if match else None
+from trio_moon.features.files.metadata.slicers.reading import Reading, Slicer, marked
 
 
 def _read(excerpt: Excerpt) -> Reading:
@@ -57,4 +52,4 @@ def _weight(head: str, lengths: list[float]) -> float | None:
     return sum(math.pi / 4 * diameter**2 * length * density / 1e6 for length, diameter, density in tools)
 
 
-IDEAMAKER = Slicer(_identify, _read, objects="ideamaker")
+IDEAMAKER = Slicer(marked("IdeaMaker", r"\sideaMaker\s(.*),"), _read, objects="ideamaker")

@@ -6,15 +6,10 @@ import re
 
 from trio_moon.features.files.metadata import values
 from trio_moon.features.files.metadata.excerpt import Excerpt, Said, said
-from trio_moon.features.files.metadata.slicers.reading import Reading, Slicer
+from trio_moon.features.files.metadata.slicers.reading import Reading, Slicer, marked
 from trio_moon.features.files.metadata.slicers.unknown import HEIGHTS
 
 _SPANS = ((r"(\d{1,9})\shours?", 3600), (r"(\d{1,9})\smin", 60), (r"(\d{1,9})\ssec", 1))
-
-
-def _identify(head: str) -> tuple[str, str] | None:
-    match = re.search(r"Simplify3D\(R\)\sVersion\s(.*)", head)
-    return ("Simplify3D", match[1]) if match else None
 
 
 def _read(excerpt: Excerpt) -> Reading:
@@ -66,4 +61,4 @@ def _time(text: str | None) -> float | None:
     return sum(int(match[1]) * span for match, span in found if match)
 
 
-SIMPLIFY3D = Slicer(_identify, _read)
+SIMPLIFY3D = Slicer(marked("Simplify3D", r"Simplify3D\(R\)\sVersion\s(.*)"), _read)

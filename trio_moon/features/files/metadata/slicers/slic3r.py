@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from trio_moon.features.files.metadata import values
 from trio_moon.features.files.metadata.excerpt import Excerpt
 from trio_moon.features.files.metadata.slicers import prusa
-from trio_moon.features.files.metadata.slicers.reading import Reading, Slicer
-
-
-def _identify_edition(head: str) -> tuple[str, str] | None:
-    match = re.search(r"Slic3r\sPrusa\sEdition\s(.*)\son", head)
-    return ("Slic3r PE", match[1]) if match else None
+from trio_moon.features.files.metadata.slicers.reading import Reading, Slicer, marked
 
 
 def _read_edition(excerpt: Excerpt) -> Reading:
     return {**prusa.read(excerpt), "filament_total": values.searched(r"filament\sused\s=\s(\d*\.?\d+)mm", excerpt.tail)}
-
-
-def _identify(head: str) -> tuple[str, str] | None:
-    match = re.search(r"Slic3r\s(\d.*)\son", head)
-    return ("Slic3r", match[1]) if match else None
 
 
 def _read(excerpt: Excerpt) -> Reading:
@@ -34,5 +22,7 @@ def _read(excerpt: Excerpt) -> Reading:
     }
 
 
-PRUSA_EDITION = Slicer(_identify_edition, _read_edition, has_pictures=False, objects="slicer")
-SLIC3R = Slicer(_identify, _read, has_pictures=False, objects="slicer")
+PRUSA_EDITION = Slicer(
+    marked("Slic3r PE", r"Slic3r\sPrusa\sEdition\s(.*)\son"), _read_edition, has_pictures=False, objects="slicer"
+)
+SLIC3R = Slicer(marked("Slic3r", r"Slic3r\s(\d.*)\son"), _read, has_pictures=False, objects="slicer")
