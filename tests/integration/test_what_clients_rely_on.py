@@ -82,6 +82,15 @@ async def test_requests_of_the_wrong_kind_are_told_what_is_missing(client: Clien
     assert "multipart" in empty.json()["error"]["message"]
 
 
+async def test_strangers_are_told_so_in_the_one_word_that_mainsail_looks_for(tmp_path: Path) -> None:
+    async with running(configure(tmp_path, STRANGERS)) as (_, client), client.websocket() as socket:
+        for method, params in (("server.connection.identify", ME), ("server.info", {})):
+            assert (await socket.ask(method, **params))["error"] == {"code": -32602, "message": "Unauthorized"}
+        for path in ("/server/info", "/nowhere"):
+            answer = await client.get(path)
+            assert (answer.status_code, answer.json()["error"]["message"]) == (401, "Unauthorized")
+
+
 async def test_strangers_hear_no_news_until_they_log_in(tmp_path: Path) -> None:
     async with running(configure(tmp_path, STRANGERS)) as (app, client), client.websocket() as socket:
         for _ in range(2):

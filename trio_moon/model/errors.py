@@ -47,7 +47,10 @@ class BadParams(RequestError):
 
 
 class Unauthorized(RequestError):
-    """We don't know who is calling."""
+    """We don't know who is calling. Mainsail tells its user only if the message is this one word."""
+
+    def __init__(self, message: str = "Unauthorized") -> None:
+        super().__init__(message)
 
 
 class Forbidden(RequestError):

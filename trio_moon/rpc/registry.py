@@ -102,6 +102,6 @@ class Registry:
 def permit(method: Method, caller: Caller) -> None:
     """Raise unless `caller` may use `method` over its transport. Every lane comes through here."""
     if not (caller.authorized or method.endpoint.open_to_all):
-        raise Unauthorized("Unauthorized: log in, send an API key, or call from a trusted network")
+        raise Unauthorized
     if caller.transport not in method.transports:
         raise Forbidden(f"{method.name or method.endpoint.path} is not available over this transport")

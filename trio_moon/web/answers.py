@@ -213,7 +213,7 @@ class Answers:
             method, held = self._registry.route("GET" if verb == "HEAD" else verb, head.path)
         except (UnknownMethod, WrongVerb):
             if not caller.authorized:
-                raise Unauthorized("Unauthorized: log in, send an API key, or call from a trusted network") from None
+                raise Unauthorized from None
             raise
         permit(method, caller)
         return Call(self, head, caller, method, held)

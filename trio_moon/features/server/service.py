@@ -151,7 +151,7 @@ class Server:
             raise BadParams(f"argument 'type': {client.type!r:.40} is not one of {', '.join(CLIENT_TYPES)}")
         self._around.identities.identify(caller, access_token=access_token, api_key=api_key)
         if not caller.authorized:
-            raise Unauthorized("Unauthorized: log in or send an API key with server.connection.identify")
+            raise Unauthorized
         session.client = client
         return {"connection_id": session.connection_id}
 
