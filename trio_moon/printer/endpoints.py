@@ -141,7 +141,7 @@ class PrinterCalls:
 
         only_reads = request.rpartition("/")[2].startswith(READING)  # by GET a foreign page could do the others
         endpoint = Endpoint(f"/printer/{request}", AnyParams, GET=handler if only_reads else None, POST=handler)
-        return Method(endpoint, "POST", name, handler, True, binder(AnyParams), Transport.ALL)
+        return Method(endpoint, "POST", name, handler, True, binder(AnyParams), tuple(Transport.ALL))
 
 
 def _or_ok(result: Raw) -> Raw:

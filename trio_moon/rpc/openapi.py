@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from trio_moon.rpc.caller import Transport
 from trio_moon.rpc.endpoint import VERBS, Method, upload_only
 from trio_moon.rpc.error_codes import meanings
 from trio_moon.rpc.jsonrpc import JSONRPC_PATH
@@ -166,7 +165,7 @@ class _Writer:
 
     def session_call(self, method: Method) -> Json:
         """A method that has no path, because it needs a connection that lasts."""
-        transports = [transport.name for transport in Transport if transport in method.transports and transport.name]
+        transports = [transport.name for transport in method.transports if transport.name]
         return {
             "method": method.name,
             "summary": self._summaries.get(method.name, ""),

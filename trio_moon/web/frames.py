@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import cast
 
 TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
 
@@ -63,7 +62,9 @@ class FrameReader:
         size = len(data)
         if data[0] != 0x81 or self._rest or self._read_thoroughly is not None or _end_of_plain(data, 0, size) != size:
             return None
-        return cast(str, _unmasked(data, 0, size))
+        text = _unmasked(data, 0, size)
+        assert isinstance(text, str)
+        return text
 
     def feed(self, data: bytes) -> Iterator[Piece]:
         """What has come; nothing follows a close. Raises Violation."""

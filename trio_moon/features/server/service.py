@@ -106,12 +106,14 @@ class Server:
         now = trio.current_time()
         if now >= self._seldom_until:
             around = self._around
-            self._seldom = {
+            seldom: dict[str, object] = {
                 "components": list(around.components()),
                 "failed_components": [service.name for service in around.supervisor.failed()],
                 "registered_directories": list(around.directories()),
                 "warnings": list(around.warnings()),
             }
+            if seldom != self._seldom:  # else `info` sees by its identity that nothing has changed
+                self._seldom = seldom
             self._seldom_until = now + A_MOMENT
         return self._seldom
 
