@@ -4,9 +4,11 @@ import json
 from typing import Any
 
 import pytest
+import trio
 
 from tests.printer.conftest import House
-from trio_moon.model.errors import BadParams, KlippyAway, UnknownMethod, WrongVerb
+from trio_moon.model.errors import BadParams, KlippyAway, PeerTimeout, UnknownMethod, WrongVerb
+from trio_moon.printer.calls import CALL_TIMEOUT
 from trio_moon.printer.endpoints import Objects, PrinterCalls, endpoints
 from trio_moon.printer.printer import Printer
 from trio_moon.rpc.caller import Caller, Transport
@@ -38,6 +40,16 @@ async def test_klippers_answers_pass_through_and_empty_ones_are_ok(ready: House)
     ):
         answer = decoded(await registry.call(registry.named(name), params, caller))
         assert check(answer), (name, answer)
+
+
+async def test_who_stops_a_printer_that_doesnt_answer_knows_it_soon(
+    ready: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trio_moon.printer.endpoints.STOP_TIMEOUT", 0.1)
+    ready.klipper.faults.never_answer.add("emergency_stop")
+    registry = table(ready.printer)
+    with trio.fail_after(CALL_TIMEOUT / 2), pytest.raises(PeerTimeout, match="switch the printer off"):
+        await registry.call(registry.named("printer.emergency_stop"), {}, Caller(Transport.HTTP, user="x"))
 
 
 def test_objects_are_written_in_many_ways() -> None:

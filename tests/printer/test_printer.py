@@ -8,6 +8,7 @@ import trio
 
 from tests.printer.conftest import Ear, House
 from tests.until import until
+from trio_moon.kit.json_codec import Raw
 from trio_moon.model.errors import BadParams, KlippyAway, KlippyRefused, PeerTimeout
 from trio_moon.model.events import ConsoleLine, KlippyConnected, KlippyLost, KlippyReady, KlippyShutdown
 from trio_moon.printer.printer import Printer
@@ -101,6 +102,26 @@ async def test_garbage_from_klipper_is_skipped(ready: House, garbage: bytes, cap
         ready.klipper.send_raw(garbage)
     assert await ready.printer.request("info")
     assert sum("skipped a frame" in record.message for record in caplog.records) <= 1
+
+
+async def test_a_status_that_is_none_is_told_once_and_hurts_nobody(
+    ready: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(5):
+        ready.klipper.send_raw(b'{"method": "process_status_update", "params": {"status": {"fan": 7}}}\x03')
+    assert await ready.printer.request("info")
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
+        "skipped: Klipper sent a status that can't be read: Expected `object`, got `int` - at `$.status[...]`"
+    ]
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_an_answer_without_a_result_is_null(ready: House) -> None:
+    ready.klipper.faults.never_answer.add("gcode/help")
+    answer = ready.printer.question("gcode/help")
+    for call_id in range(200):
+        ready.klipper.send_raw(b'{"id": %d}\x03' % call_id)
+    assert await answer == Raw(b"null")
 
 
 async def test_a_huge_frame_passes(ready: House) -> None:

@@ -17,6 +17,9 @@ CALL_TIMEOUT = 30.0
 """Seconds for calls that Klipper answers from memory. Calls that move the printer have no deadline."""
 
 
+NOTHING = Raw(b"null")
+
+
 class Calls:
     """The requests that wait for an answer on one connection after another."""
 
@@ -87,7 +90,7 @@ class Calls:
         if message.error != ABSENT:
             pending.fail(KlippyRefused(refusal(decode(message.error))))
         else:
-            pending.settle(message.result)
+            pending.settle(message.result if message.result != ABSENT else NOTHING)
 
 
 def refusal(error: object) -> str:

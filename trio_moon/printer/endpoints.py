@@ -9,8 +9,7 @@ import msgspec
 
 from trio_moon.kit.json_codec import Raw
 from trio_moon.kit.pending import Pending
-from trio_moon.model.errors import BadParams, KlippyAway
-from trio_moon.printer.calls import CALL_TIMEOUT
+from trio_moon.model.errors import BadParams, KlippyAway, PeerTimeout
 from trio_moon.printer.printer import Printer
 from trio_moon.printer.subscriptions import Wanted, as_wire, parse_wanted
 from trio_moon.rpc.binding import AnyParams, Arguments, NoParams, binder
@@ -18,6 +17,10 @@ from trio_moon.rpc.caller import Caller, Transport
 from trio_moon.rpc.endpoint import Endpoint, Method
 
 _Plain = Callable[[NoParams, Caller], Awaitable[Raw]]
+
+STOP_TIMEOUT = 4.0
+"""Seconds after which whoever wants to stop the printer must know that it may not have stopped."""
+NOT_STOPPED = "The emergency stop was sent, but Klipper doesn't answer: switch the printer off if it goes on"
 
 OK = Raw(b'"ok"')
 RESERVED = frozenset({"register_remote_method", "objects/subscribe", "gcode/subscribe_output", "list_endpoints"})
@@ -65,7 +68,7 @@ def endpoints(printer: Printer) -> tuple[Endpoint, ...]:
     calls = PrinterCalls(printer)
     return (
         Endpoint("/printer/info", NoParams, GET=calls.prompt("info")),
-        Endpoint("/printer/emergency_stop", NoParams, POST=calls.plain("emergency_stop", CALL_TIMEOUT)),
+        Endpoint("/printer/emergency_stop", NoParams, POST=calls.emergency_stop),
         Endpoint("/printer/restart", NoParams, POST=calls.plain("gcode/restart")),
         Endpoint("/printer/firmware_restart", NoParams, POST=calls.plain("gcode/firmware_restart")),
         Endpoint("/printer/objects/list", NoParams, GET=calls.prompt("objects/list")),
@@ -99,13 +102,19 @@ class PrinterCalls:
     def __init__(self, printer: Printer) -> None:
         self._printer = printer
 
-    def plain(self, request: str, deadline: float | None = None) -> _Plain:
+    def plain(self, request: str) -> _Plain:
         """A handler that passes a call without parameters on. No deadline for what moves the printer."""
 
         async def handler(params: NoParams, caller: Caller) -> Raw:
-            return _or_ok(await self._printer.request(request, deadline=deadline))
+            return _or_ok(await self._printer.request(request, deadline=None))
 
         return handler
+
+    async def emergency_stop(self, params: NoParams, caller: Caller) -> Raw:
+        try:
+            return _or_ok(await self._printer.request("emergency_stop", deadline=STOP_TIMEOUT))
+        except PeerTimeout:
+            raise PeerTimeout(NOT_STOPPED) from None
 
     def prompt(self, request: str) -> Callable[[NoParams, Caller], Pending[Raw]]:
         """The same for what Klipper answers from memory."""

@@ -60,6 +60,7 @@ class Printer:
         self._questions = Questions(self._calls.begin)
         self._feed = StatusFeed(self._calls, self._watch_webhooks)
         self._remote_methods: set[str] = set()
+        self._told_of_nonsense = False
         self._stopped_at = -math.inf
         self._listeners: dict[str, Callable[[Raw], None]] = {
             STATUS_METHOD: lambda params: self._feed.receive(parse_status(params))  # one that needed a lenient look
@@ -200,6 +201,7 @@ class Printer:
 
     async def _session(self, connected: Callable[[], None]) -> None:
         self._link = link = await open_link(self._socket_path)
+        self._told_of_nonsense = False
         reason = "trio_moon is stopping"
         try:
             async with trio.open_nursery() as nursery:
@@ -304,6 +306,10 @@ class Printer:
                 listener(message.params)
             else:
                 logger.info("Klipper called %.80r, which nobody offers", message.method)
+        except PeerError as error:
+            if not self._told_of_nonsense:  # it may come many times a second
+                logger.warning("skipped: %s", error)
+            self._told_of_nonsense = True
         except Exception:
             logger.exception("a message of Klipper's could not be handled")
 
