@@ -67,7 +67,7 @@ async def house(tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[House]:
 
 async def test_who_we_say_we_are(house: House) -> None:
     version = await house.ok("GET", "/api/version")
-    assert version["text"].startswith("OctoPrint (trio_moon ")
+    assert version["text"].startswith("OctoPrint (Moonraker")
     assert (version["server"], version["api"]) == ("1.5.0", "0.1")
     assert (await house.ok("GET", "/api/server"))["safemode"] == "settings"
     user = await house.ok("GET", "/api/login")

@@ -73,6 +73,14 @@ async def test_nobody_is_warned_of_a_section_that_older_versions_wanted(tmp_path
         assert (await client.result("/server/info"))["warnings"] == []
 
 
+async def test_programs_that_show_the_reason_of_an_answer_alone_show_what_is_wrong(client: Client) -> None:
+    answer = await client.post("/printer/print/start", params={"filename": "nowhere.gcode"})
+    assert (answer.status_code, answer.reason_phrase) == (400, "Unable to open file")
+    for name in ("nö.gcode", "a\tb.gcode", "long" * 60):  # what a status line can't hold
+        answer = await client.get("/server/files/metadata", params={"filename": name})
+        assert answer.reason_phrase in ("Not Found", "Bad Request"), answer.reason_phrase
+
+
 async def test_requests_of_the_wrong_kind_are_told_what_is_missing(client: Client) -> None:
     plain = await client.get("/websocket")
     assert plain.status_code == 400

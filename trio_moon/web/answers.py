@@ -38,15 +38,18 @@ class Answer(Struct):
     content_type: str = JSON_TYPE
     headers: Mapping[str, str] = field(default_factory=dict)
     file: FileSlice | None = None
+    reason: str = ""
+    """What HTTP/1.1 says beside the status instead of the usual words."""
 
 
 Later = Callable[[], Awaitable[Answer]]
 
 
 def error_answer(status: int, message: str, headers: Mapping[str, str] | None = None) -> Answer:
-    """What a client is told when its request can't be fulfilled."""
+    """What a client is told when its request can't be fulfilled; many show no more than the reason."""
     message = message.encode("utf-8", "replace").decode()
-    return Answer(status, encode({"error": {"code": status, "message": message}}), headers=headers or {})
+    body = encode({"error": {"code": status, "message": message}})
+    return Answer(status, body, headers=headers or {}, reason=message)
 
 
 def answer_of(error: Exception, what: str) -> Answer:

@@ -13,6 +13,8 @@ _LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() 
 _JSON_HEAD = b"Content-Type: application/json; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n"
 _date: tuple[int, bytes] = (0, b"")
 
+LONGEST_REASON = 200
+
 
 def _date_line() -> bytes:
     global _date
@@ -25,7 +27,7 @@ def _date_line() -> bytes:
 def render(answer: Answer, *, keep_alive: bool, head_only: bool = False) -> bytes:
     """The bytes of an answer; of a file's answer only the head."""
     status, body = answer.status, answer.body
-    line = _LINES.get(status) or b"HTTP/1.1 %d Status %d\r\n" % (status, status)
+    line = _status_line(status, answer.reason)
     if status in (204, 304):
         about, body = b"", b""
     else:
@@ -34,6 +36,12 @@ def render(answer: Answer, *, keep_alive: bool, head_only: bool = False) -> byte
     if answer.headers or not keep_alive:
         about += _more_lines(answer.headers, keep_alive)
     return b"%b%b%b\r\n%b" % (line, _date_line(), about, b"" if head_only else body)
+
+
+def _status_line(status: int, reason: str) -> bytes:
+    if reason and len(reason) <= LONGEST_REASON and reason.isascii() and reason.isprintable():
+        return f"HTTP/1.1 {status} {reason}\r\n".encode()
+    return _LINES.get(status) or b"HTTP/1.1 %d Status %d\r\n" % (status, status)
 
 
 def _type_lines(content_type: str) -> bytes:

@@ -34,7 +34,9 @@ class About:
         self._key_requests: list[str] = []
 
     def version(self, params: NoParams, caller: Caller) -> object:
-        return {"server": OCTOPRINT_VERSION, "api": "0.1", "text": f"OctoPrint (trio_moon {__version__})"}
+        # slicers look for the first word; who searches a network for OctoPrints passes by where it says Moonraker
+        text = f"OctoPrint (Moonraker's API by trio_moon {__version__})"
+        return {"server": OCTOPRINT_VERSION, "api": "0.1", "text": text}
 
     def server(self, params: NoParams, caller: Caller) -> object:
         return {"server": OCTOPRINT_VERSION, "version": OCTOPRINT_VERSION, "safemode": "settings"}
