@@ -9,6 +9,7 @@ import pytest
 from tests.features.access.conftest import head
 from trio_moon.features.access import API_KEY_USER, TRUSTED_USER, Access
 from trio_moon.model.errors import Forbidden, Unauthorized
+from trio_moon.rpc.binding import NoParams
 from trio_moon.rpc.caller import Transport
 from trio_moon.rpc.request_head import Doorkeeper
 
@@ -115,9 +116,9 @@ async def test_allowed_origins_may_read_and_act(make_access: MakeAccess) -> None
 async def test_a_one_shot_token_works_once_and_from_where_it_was_asked_for(make_access: MakeAccess) -> None:
     access = await make_access()
     owner = access.guard.admit(head(x_api_key=access.api_key))
-    token = access.one_shot_token(owner)
+    token = access.one_shot_token(NoParams(), owner)
     assert access.guard.admit(head(query=f"a=b&token={token}")).user == API_KEY_USER
     assert access.guard.admit(head(query=f"token={token}")).user is None
-    token = access.one_shot_token(owner)
+    token = access.one_shot_token(NoParams(), owner)
     assert access.guard.admit(head(query=f"token={token}", peer="203.0.113.10")).user is None
     assert access.guard.admit(head(query="token=stale", peer="192.168.1.5")).user == TRUSTED_USER

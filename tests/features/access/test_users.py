@@ -11,8 +11,10 @@ import trio.testing
 from tests.features.access.conftest import head
 from tests.features.letterbox import Letterbox
 from trio_moon.features.access import API_KEY_USER, TRUSTED_USER, Access, AccessSettings, endpoints
+from trio_moon.features.access.parameters import Login, NamedUser, NewUser
 from trio_moon.model.errors import BadParams, MoonError, NoSpace, TooMany, Unauthorized
 from trio_moon.rpc.audience import Audience
+from trio_moon.rpc.binding import NoParams
 from trio_moon.rpc.caller import Caller, Session, Transport
 from trio_moon.rpc.registry import Registry
 
@@ -90,7 +92,7 @@ async def test_users_and_key_survive_a_restart(make_access: MakeAccess) -> None:
     again = await make_access()
     assert again.api_key == key
     assert bearer(again, tokens["token"]).user == "ann"
-    new = await again.renew_api_key()
+    new = await again.renew_api_key(NoParams(), trusted)
     assert new != key
     with pytest.raises(Unauthorized):
         again.guard.admit(head(x_api_key=key))
@@ -98,18 +100,18 @@ async def test_users_and_key_survive_a_restart(make_access: MakeAccess) -> None:
 
 async def test_wrong_logins_say_the_same_for_unknown_users_and_must_wait(make_access: MakeAccess) -> None:
     access = await make_access()
-    await access.create_user(access.guard.admit(head(peer="192.168.1.5")), "ann", "secret")
+    await access.create_user(NewUser("ann", "secret"), access.guard.admit(head(peer="192.168.1.5")))
     stranger = access.guard.admit(head("/access/login", verb="POST"))
     messages = set()
     for name in ("ann", "nobody", "ann", "nobody", "ann"):
         with pytest.raises(BadParams) as refused:
-            await access.log_in(stranger, name, "wrong", None)
+            await access.log_in(Login(name, "wrong"), stranger)
         messages.add(refused.value.message)
     assert len(messages) == 1
     with pytest.raises(TooMany, match="try again"):
-        await access.log_in(stranger, "ann", "secret", None)
+        await access.log_in(Login("ann", "secret"), stranger)
     elsewhere = access.guard.admit(head("/access/login", verb="POST", peer="203.0.113.77"))
-    assert (await access.log_in(elsewhere, "ann", "secret", None))["username"] == "ann"
+    assert (await access.log_in(Login("ann", "secret"), elsewhere))["username"] == "ann"
 
 
 async def test_a_place_is_locked_out_after_the_configured_failures(make_access: MakeAccess) -> None:
@@ -117,9 +119,9 @@ async def test_a_place_is_locked_out_after_the_configured_failures(make_access: 
     stranger = access.guard.admit(head("/access/login", verb="POST"))
     for _ in range(2):
         with pytest.raises(BadParams):
-            await access.log_in(stranger, "ann", "wrong", None)
+            await access.log_in(Login("ann", "wrong"), stranger)
     with pytest.raises(TooMany, match="restarted"):
-        await access.log_in(stranger, "ann", "wrong", None)
+        await access.log_in(Login("ann", "wrong"), stranger)
 
 
 async def test_forced_logins_count_once_there_is_a_user(make_access: MakeAccess) -> None:
@@ -127,7 +129,7 @@ async def test_forced_logins_count_once_there_is_a_user(make_access: MakeAccess)
     trusted = access.guard.admit(head(peer="192.168.1.5"))
     assert trusted.user == TRUSTED_USER
     assert (await call(access, "access.info", trusted))["login_required"] is False
-    await access.create_user(trusted, "ann", "secret")
+    await access.create_user(NewUser("ann", "secret"), trusted)
     visitor = access.guard.admit(head(peer="192.168.1.5"))
     assert visitor.user is None
     assert await call(access, "access.info", visitor) == {
@@ -146,7 +148,7 @@ async def test_a_session_raises_its_rights_and_loses_them_with_the_logout(make_a
     letters = Letterbox()
     session = Session(letters)
     audience.join(session)
-    tokens = await access.create_user(access.guard.admit(head(peer="192.168.1.5")), "ann", "secret")
+    tokens = await access.create_user(NewUser("ann", "secret"), access.guard.admit(head(peer="192.168.1.5")))
     caller = access.guard.admit(head("/websocket", transport=Transport.WEBSOCKET))
     access.guard.admit_session(caller, session)
     assert not caller.authorized
@@ -156,13 +158,13 @@ async def test_a_session_raises_its_rights_and_loses_them_with_the_logout(make_a
     assert caller.user == API_KEY_USER
     access.identify(caller, access_token=str(tokens["token"]))
     assert caller.user == "ann"
-    await access.log_out(bearer(access, tokens["token"]))
+    await access.log_out(NoParams(), bearer(access, tokens["token"]))
     assert caller.user != "ann"
     assert not caller.authorized
     await trio.testing.wait_all_tasks_blocked()
     assert letters.params_of("notify_user_created") == [{"username": "ann"}]
     assert letters.params_of("notify_user_logged_out") == [{"username": "ann"}]
-    await access.log_in(caller, "ann", "secret", None)
+    await access.log_in(Login("ann", "secret"), caller)
     assert caller.user == "ann"
 
 
@@ -193,21 +195,21 @@ async def test_a_user_who_is_deleted_while_logging_in_is_not_logged_in(nursery: 
     access = Access(AccessSettings(), disk, Audience())
     await nursery.start(access.run)
     trusted = access.guard.admit(head(peer="192.168.1.5"))
-    await access.create_user(trusted, "ann", "secret")
-    await access.log_out(Caller(Transport.HTTP, None, "ann"))
+    await access.create_user(NewUser("ann", "secret"), trusted)
+    await access.log_out(NoParams(), Caller(Transport.HTTP, None, "ann"))
     caller = Caller(Transport.WEBSOCKET, "203.0.113.9", None, Session(Letterbox()))
     disk.busy = released
     refused: list[str] = []
 
     async def log_in() -> None:
         with pytest.raises(BadParams) as error:
-            await access.log_in(caller, "ann", "secret", None)
+            await access.log_in(Login("ann", "secret"), caller)
         refused.append(error.value.message)
 
     async with trio.open_nursery() as login:
         login.start_soon(log_in)
         await disk.reached.wait()
-        await access.delete_user(trusted, "ann")
+        await access.delete_user(NamedUser("ann"), trusted)
         released.set()
     assert refused == ["No registered user: ann"]
     assert not caller.authorized
@@ -219,7 +221,7 @@ async def test_a_key_that_can_not_be_kept_does_not_take_the_place_of_the_old_one
     await nursery.start(access.run)
     key, disk.full = access.api_key, True
     with pytest.raises(NoSpace):
-        await access.renew_api_key()
+        await access.renew_api_key(NoParams(), Caller(Transport.UNIX))
     assert access.key_holder(key) == API_KEY_USER
 
 
@@ -233,8 +235,8 @@ async def test_passwords_change_with_the_old_one_only(make_access: MakeAccess) -
     changed = await call(access, "access.user.password", ann, password="secret", new_password="other")
     assert changed == {"username": "ann", "action": "user_password_reset"}
     with pytest.raises(BadParams):
-        await access.log_in(ann, "ann", "secret", None)
-    assert await access.log_in(ann, "ann", "other", None)
+        await access.log_in(Login("ann", "secret"), ann)
+    assert await access.log_in(Login("ann", "other"), ann)
 
 
 async def test_what_users_cannot_do(make_access: MakeAccess) -> None:
@@ -270,7 +272,7 @@ async def test_two_who_take_the_same_name_at_once_make_one_user(make_access: Mak
 
     async def create() -> None:
         try:
-            await access.create_user(trusted, "ann", "secret")
+            await access.create_user(NewUser("ann", "secret"), trusted)
             outcomes.append("created")
         except BadParams:
             outcomes.append("refused")

@@ -15,10 +15,12 @@ from trio_moon.features.access.attempts import LoginAttempts
 from trio_moon.features.access.guard import Guard
 from trio_moon.features.access.networks import TrustedClients
 from trio_moon.features.access.one_shot import OneShotTokens
+from trio_moon.features.access.parameters import Login, NamedUser, NewUser, PasswordChange, Refresh
 from trio_moon.features.access.settings import SOURCES, AccessSettings
 from trio_moon.features.access.users import API_KEY_USER, NAMESPACE, RESERVED, KeyValues, Users
 from trio_moon.model.errors import BadParams, NoSpace, Unauthorized
 from trio_moon.rpc.audience import Audience
+from trio_moon.rpc.binding import NoParams
 from trio_moon.rpc.caller import Caller, Session
 
 SECONDS_PER_DAY = 86400.0
@@ -44,7 +46,7 @@ class Access:
         self._one_shot = OneShotTokens()
         self._attempts = LoginAttempts(settings.max_login_attempts)
         self._users = Users(store, settings.login_timeout_days * SECONDS_PER_DAY)
-        self._api_key, self._key_created = os.urandom(16).hex(), time.time()
+        self.api_key, self._key_created = os.urandom(16).hex(), time.time()
         self._began = time.time()
         self._session_callers: weakref.WeakSet[Caller] = weakref.WeakSet()
         self.guard = Guard(settings, self._trusted, self)
@@ -62,10 +64,10 @@ class Access:
     async def _load_api_key(self) -> None:
         kept = await self._store.get(NAMESPACE, "api_key")
         if isinstance(kept, Mapping) and isinstance(kept.get("key"), str):
-            self._api_key, self._key_created = kept["key"], kept.get("created_on", self._began)
+            self.api_key, self._key_created = kept["key"], kept.get("created_on", self._began)
         else:
             with suppress(NoSpace):  # what can't be kept is another one after the next start
-                await self._keep_api_key(self._api_key, self._key_created)
+                await self._keep_api_key(self.api_key, self._key_created)
 
     async def _keep_api_key(self, key: str, created: float) -> None:
         await self._store.put(NAMESPACE, "api_key", {"key": key, "created_on": created})
@@ -79,7 +81,7 @@ class Access:
 
     def key_holder(self, api_key: str) -> str:
         """`_API_KEY_USER_` for the right key; Unauthorized for any other."""
-        if self._settings.enable_api_key and hmac.compare_digest(api_key.encode(), self._api_key.encode()):
+        if self._settings.enable_api_key and hmac.compare_digest(api_key.encode(), self.api_key.encode()):
             return API_KEY_USER
         raise Unauthorized("Invalid API key")
 
@@ -116,8 +118,7 @@ class Access:
 
     # the API
 
-    def info(self, caller: Caller) -> dict[str, object]:
-        """`access.info`."""
+    def info(self, params: NoParams, caller: Caller) -> dict[str, object]:
         return {
             "default_source": self._settings.default_source,
             "available_sources": list(SOURCES),
@@ -125,64 +126,61 @@ class Access:
             "trusted": self.guard.trusted_user(caller.address) is not None,
         }
 
-    def one_shot_token(self, caller: Caller) -> str:
+    def one_shot_token(self, params: NoParams, caller: Caller) -> str:
         """A token that makes one request as this caller."""
         return self._one_shot.issue(caller.user or "", caller.address)
 
-    @property
-    def api_key(self) -> str:
-        """The key as it is now."""
-        return self._api_key
+    def show_api_key(self, params: NoParams, caller: Caller) -> str:
+        return self.api_key
 
-    async def renew_api_key(self) -> str:
+    async def renew_api_key(self, params: NoParams, caller: Caller) -> str:
         """A new key; the old one is worth nothing from now on, open sessions go on."""
         key, created = os.urandom(16).hex(), time.time()
         await self._keep_api_key(key, created)  # on a full disk the old one goes on
-        self._api_key, self._key_created = key, created
+        self.api_key, self._key_created = key, created
         return key
 
-    def describe(self, username: str | None) -> dict[str, object]:
-        """A user as `access.get_user` shows it."""
-        user = self._users.find(username or "")
+    def user(self, params: NoParams, caller: Caller) -> dict[str, object]:
+        """Who the caller is."""
+        user = self._users.find(caller.user or "")
         if user is not None:
             return user.as_wire()
-        since = self._key_created if username == API_KEY_USER else self._began
-        return {"username": username, "source": self._settings.default_source, "created_on": since}
+        since = self._key_created if caller.user == API_KEY_USER else self._began
+        return {"username": caller.user, "source": self._settings.default_source, "created_on": since}
 
-    def listed_users(self) -> list[dict[str, object]]:
-        """All users."""
-        return self._users.listed()
+    def list_users(self, params: NoParams, caller: Caller) -> dict[str, object]:
+        return {"users": self._users.listed()}
 
-    async def log_in(self, caller: Caller, username: str, password: str, source: str | None) -> dict[str, object]:
+    async def log_in(self, params: Login, caller: Caller) -> dict[str, object]:
         """Check a password and answer with tokens; a session has the user's rights from now on."""
-        if source not in (None, *SOURCES):
-            raise BadParams(f"Invalid 'source': {source:.40}")
+        if params.source not in (None, *SOURCES):
+            raise BadParams(f"Invalid 'source': {params.source:.40}")
         self._attempts.begin(caller.address, trio.current_time())
-        if not await self._users.password_is_right(username, password):
+        if not await self._users.password_is_right(params.username, params.password):
             raise BadParams("Invalid username or password")  # no 401: frontends would take the session for lost
         self._attempts.succeeded(caller.address)
-        tokens = await self._users.log_in(username)
+        tokens = await self._users.log_in(params.username)
         if caller.session is not None:
-            caller.user = username
+            caller.user = params.username
         return {**tokens, "action": "user_logged_in"}
 
-    async def create_user(self, caller: Caller, username: str, password: str) -> dict[str, object]:
+    async def create_user(self, params: NewUser, caller: Caller) -> dict[str, object]:
         """Add a user and answer with tokens for it; who creates it stays who they are."""
-        await self._users.create(username, password)
-        tokens = await self._users.log_in(username)
-        self._audience.announce_after_answer("notify_user_created", {"username": username})
+        await self._users.create(params.username, params.password)
+        tokens = await self._users.log_in(params.username)
+        self._audience.announce_after_answer("notify_user_created", {"username": params.username})
         return {**tokens, "action": "user_created"}
 
-    async def delete_user(self, caller: Caller, username: str) -> dict[str, object]:
+    async def delete_user(self, params: NamedUser, caller: Caller) -> dict[str, object]:
         """Remove a user, who mustn't be the caller."""
-        if username == caller.user:
-            raise BadParams(f"Cannot delete logged in user {username}")
-        await self._users.delete(username)
-        self._take_back(username)
-        self._audience.announce_after_answer("notify_user_deleted", {"username": username})
-        return {"username": username, "action": "user_deleted"}
+        if params.username == caller.user:
+            raise BadParams(f"Cannot delete logged in user {params.username}")
+        await self._users.delete(params.username)
+        self._take_back(params.username)
+        self._audience.announce_after_answer("notify_user_deleted", {"username": params.username})
+        return {"username": params.username, "action": "user_deleted"}
 
-    async def log_out(self, caller: Caller) -> dict[str, object]:
+    async def log_out(self, params: NoParams, caller: Caller) -> dict[str, object]:
         """End every login of the calling user."""
         username = self._own_name(caller)
         await self._users.log_out(username)
@@ -190,17 +188,17 @@ class Access:
         self._audience.announce_after_answer("notify_user_logged_out", {"username": username})
         return {"username": username, "action": "user_logged_out"}
 
-    async def change_password(self, caller: Caller, old: str, new: str) -> dict[str, object]:
+    async def change_password(self, params: PasswordChange, caller: Caller) -> dict[str, object]:
         """Give the calling user a new password."""
         username = self._own_name(caller)
         self._attempts.begin(caller.address, trio.current_time())
-        await self._users.change_password(username, old, new)
+        await self._users.change_password(username, params.password, params.new_password)
         self._attempts.succeeded(caller.address)
         return {"username": username, "action": "user_password_reset"}
 
-    def refresh(self, refresh_token: str) -> dict[str, object]:
+    def refresh(self, params: Refresh, caller: Caller) -> dict[str, object]:
         """A new access token."""
-        return {**self._users.refresh(refresh_token), "action": "user_jwt_refresh"}
+        return {**self._users.refresh(params.refresh_token), "action": "user_jwt_refresh"}
 
     def _own_name(self, caller: Caller) -> str:
         if caller.user is None or caller.user not in self._users:
