@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trio_moon.features.history.endpoints import WhichJobs
+from trio_moon.features.history.parameters import WhichJobs
 from trio_moon.model.errors import BadParams
 from trio_moon.rpc.binding import binder
 

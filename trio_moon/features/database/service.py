@@ -13,7 +13,10 @@ from typing import TypeVar
 import trio
 
 from trio_moon.features.database.dotted import MISSING, look_up, parse_key, remove_at, set_at
+from trio_moon.features.database.parameters import NamedItem, NewBackup, NewItem, WhichBackup, WhichItem
 from trio_moon.model.errors import BadParams, Forbidden, NoSpace, NotFound
+from trio_moon.rpc.binding import NoParams
+from trio_moon.rpc.caller import Caller
 from trio_moon.store.database import Database
 from trio_moon.store.namespaces import ABSENT, Namespaces
 from trio_moon.store.private_files import create_private
@@ -58,8 +61,7 @@ class UserDatabase:
         self._views = views or {}
         self._written = written or {}
 
-    async def listed(self) -> dict[str, object]:
-        """`server.database.list`."""
+    async def list_namespaces(self, params: NoParams, caller: Caller) -> dict[str, object]:
         names = {name for name in await self._namespaces.names() if not name.startswith(HIDDEN_PREFIX)}
         return {
             "namespaces": sorted(names | set(self._views)),
@@ -69,8 +71,12 @@ class UserDatabase:
     def _list_backups(self) -> list[str]:
         return sorted(path.name for path in self._backups.glob("*") if path.is_file() and _BACKUP.fullmatch(path.name))
 
-    async def get(self, namespace: str, key: object) -> object:
-        """A value, or a whole namespace when `key` is None."""
+    async def get_item(self, params: WhichItem, caller: Caller) -> dict[str, object]:
+        """A value, or a whole namespace when there is no key."""
+        value = await self._value(params.namespace, params.key)
+        return {"namespace": params.namespace, "key": params.key, "value": value}
+
+    async def _value(self, namespace: str, key: object) -> object:
         _check_namespace(namespace)
         view = self._views.get(namespace)
         if key is None:
@@ -87,18 +93,21 @@ class UserDatabase:
             raise NotFound(f"Key '{_shown(key):.200}' in namespace '{namespace}' not found")
         return found
 
-    async def put(self, namespace: str, key: object, value: object) -> None:
+    async def post_item(self, params: NewItem, caller: Caller) -> dict[str, object]:
         """Set a value; objects on the way to it are made."""
+        namespace, key = params.item.namespace, params.item.key
         _check_namespace(namespace, writing=True)
         first, *rest = parse_key(key)
 
         def work(old: object) -> object:
-            return set_at(MISSING if old is ABSENT else old, tuple(rest), value)
+            return set_at(MISSING if old is ABSENT else old, tuple(rest), params.value)
 
         await self._change(namespace, first, work)
+        return {"namespace": namespace, "key": key, "value": params.value}
 
-    async def remove(self, namespace: str, key: object) -> object:
-        """Remove a value and return it; an object that has nothing else in it goes with it."""
+    async def delete_item(self, params: NamedItem, caller: Caller) -> dict[str, object]:
+        """Remove a value and tell it; an object that has nothing else in it goes with it."""
+        namespace, key = params.namespace, params.key
         _check_namespace(namespace, writing=True)
         first, *rest = parse_key(key)
         removed: list[object] = []
@@ -112,7 +121,7 @@ class UserDatabase:
             return ABSENT if remaining is MISSING or remaining == {} else remaining
 
         await self._change(namespace, first, work)
-        return removed[0]
+        return {"namespace": namespace, "key": key, "value": removed[0]}
 
     async def _change(self, namespace: str, key: str, work: Callable[[object], object]) -> None:
         await self._namespaces.change(namespace, key, work)
@@ -121,7 +130,7 @@ class UserDatabase:
 
     # the file
 
-    async def compact(self) -> dict[str, object]:
+    async def compact(self, params: NoParams, caller: Caller) -> dict[str, object]:
         """Give unused space in the file back."""
 
         def work(connection: sqlite3.Connection) -> dict[str, object]:
@@ -133,9 +142,9 @@ class UserDatabase:
 
         return await self._on_file(work)
 
-    async def back_up(self, filename: str | None) -> dict[str, object]:
+    async def post_backup(self, params: NewBackup, caller: Caller) -> dict[str, object]:
         """Write a copy of the whole database beside the others."""
-        name = filename or f"trio_moon-backup-{time.strftime('%Y%m%d-%H%M%S')}.db"
+        name = params.filename or f"trio_moon-backup-{time.strftime('%Y%m%d-%H%M%S')}.db"
         path = self._backups / _checked_backup(name)
 
         def work(connection: sqlite3.Connection) -> dict[str, object]:
@@ -152,8 +161,9 @@ class UserDatabase:
 
         return await self._on_file(work)
 
-    async def delete_backup(self, filename: str) -> dict[str, object]:
+    async def delete_backup(self, params: WhichBackup, caller: Caller) -> dict[str, object]:
         """Remove a copy."""
+        filename = params.filename
         path = self._backups / _checked_backup(filename)
         if not await trio.to_thread.run_sync(os.path.isfile, path):
             raise NotFound(f"Backup file {filename} does not exist")

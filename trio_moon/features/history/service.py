@@ -14,10 +14,13 @@ from msgspec.structs import replace
 
 from trio_moon.features.history.book import JobBook
 from trio_moon.features.history.job import DISCONNECTED, IN_PROGRESS, INTERRUPTED, Job, end_status, number_of, status_of
+from trio_moon.features.history.parameters import JobsToDelete, WhichJob, WhichJobs
 from trio_moon.model.errors import BadParams, MoonError, NoSpace, NotFound
 from trio_moon.model.job_state import ENDED, JobEvent, Stats, seconds_of, text_of
 from trio_moon.printer.job_tracker import JobNews
 from trio_moon.rpc.audience import Audience
+from trio_moon.rpc.binding import NoParams
+from trio_moon.rpc.caller import Caller
 
 logger = logging.getLogger(__name__)
 
@@ -201,12 +204,16 @@ class History:
 
     # answering
 
-    async def listed(
-        self, *, limit: int, start: int, since: float | None, before: float | None, ascending: bool
-    ) -> dict[str, object]:
-        """`server.history.list`; `count` is of all jobs in that time."""
-        jobs = await self._book.listed(limit=limit, start=start, since=since, before=before, ascending=ascending)
-        count = await self._book.count(since=since, before=before)
+    async def list_jobs(self, params: WhichJobs, caller: Caller) -> dict[str, object]:
+        """`count` is of all jobs in that time."""
+        jobs = await self._book.listed(
+            limit=params.limit,
+            start=params.start,
+            since=params.since,
+            before=params.before,
+            ascending=params.order.lower() == "asc",
+        )
+        count = await self._book.count(since=params.since, before=params.before)
         return {"count": count, "jobs": await trio.to_thread.run_sync(self._shown, jobs)}
 
     def _shown(self, jobs: list[Job]) -> list[dict[str, object]]:
@@ -220,30 +227,25 @@ class History:
         stats, job = self._jobs.stats, self._with_auxiliary(running)
         return job.measured_by(stats) if text_of(stats, "filename") == job.filename else job
 
-    async def get(self, uid: str) -> dict[str, object]:
-        """One job."""
-        number = number_of(uid)
+    async def get_job(self, params: WhichJob, caller: Caller) -> dict[str, object]:
+        number = number_of(params.uid)
         job = await self._book.get(number) if number is not None else None
         if job is None:
-            raise NotFound(f"Invalid job uid: {uid:.40}")
-        return (await trio.to_thread.run_sync(self._shown, [job]))[0]
+            raise NotFound(f"Invalid job uid: {params.uid:.40}")
+        return {"job": (await trio.to_thread.run_sync(self._shown, [job]))[0]}
 
-    async def delete(self, uid: str | None, *, everything: bool) -> list[str]:
+    async def delete_job(self, params: JobsToDelete, caller: Caller) -> dict[str, object]:
         """Remove a job, or all that have ended."""
-        if everything:
-            return [f"{number:06X}" for number in await self._book.delete(None)]
-        if uid is None:
+        if params.uid is None and not params.all:
             raise BadParams("argument 'uid' is missing: say which job, or all=true")
-        number = number_of(uid)
-        deleted = await self._book.delete(number) if number is not None else []
-        if not deleted:
-            raise NotFound(f"Invalid job uid: {uid:.40}")
-        return [f"{number:06X}" for number in deleted]
+        number = None if params.uid is None or params.all else number_of(params.uid)
+        deleted = await self._book.delete(number) if params.all or number is not None else []
+        if not deleted and not params.all:
+            raise NotFound(f"Invalid job uid: {params.uid:.40}")
+        return {"deleted_jobs": [f"{number:06X}" for number in deleted]}
 
-    async def totals(self) -> dict[str, object]:
-        """`server.history.totals`."""
+    async def totals(self, params: NoParams, caller: Caller) -> dict[str, object]:
         return {"job_totals": await self._book.totals(), "auxiliary_totals": []}
 
-    async def reset_totals(self) -> dict[str, object]:
-        """`server.history.reset_totals`."""
+    async def reset_totals(self, params: NoParams, caller: Caller) -> dict[str, object]:
         return {"last_totals": await self._book.reset_totals(), "last_auxiliary_totals": []}

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Protocol
 from urllib.parse import urljoin
 
 import trio
 from msgspec.structs import asdict
 
+from trio_moon.features.webcams.parameters import WebcamChange, WhichWebcam
 from trio_moon.features.webcams.webcam import Webcam
 from trio_moon.model.errors import BadParams, NotFound, TooMany
 from trio_moon.rpc.audience import Audience
+from trio_moon.rpc.binding import NoParams
+from trio_moon.rpc.caller import Caller
+from trio_moon.store.namespaces import Namespaces
 
 NAMESPACE = "webcams"
 MOST_WEBCAMS = 64
@@ -20,18 +23,10 @@ TEST_TIMEOUT = 3.0
 LOCAL_SITE = "http://127.0.0.1:80/"
 
 
-class KeyValues(Protocol):
-    """`store.namespaces.Namespaces`."""
-
-    async def items(self, namespace: str) -> dict[str, object]: ...
-    async def put(self, namespace: str, key: str, value: object) -> None: ...
-    async def delete(self, namespace: str, key: str) -> bool: ...
-
-
 class Webcams:
     """All cameras by uid; a configured one hides a stored one of the same name."""
 
-    def __init__(self, configured: list[Webcam], store: KeyValues, audience: Audience) -> None:
+    def __init__(self, configured: list[Webcam], store: Namespaces, audience: Audience) -> None:
         self._configured = {webcam.uid: webcam for webcam in configured}
         self._stored: dict[str, Webcam] = {}
         self._store = store
@@ -58,13 +53,19 @@ class Webcams:
                         stored[uid] = Webcam.from_record(uid, record)
             self._stored = stored
 
-    def listed(self) -> list[dict[str, object]]:
+    def list_webcams(self, params: NoParams, caller: Caller) -> dict[str, object]:
+        return self._as_wire()
+
+    def _as_wire(self) -> dict[str, object]:
         """Every camera, configured ones first."""
         names = {webcam.name for webcam in self._configured.values()}
         shown = [*self._configured.values(), *(cam for cam in self._stored.values() if cam.name not in names)]
-        return [asdict(webcam) for webcam in shown]
+        return {"webcams": [asdict(webcam) for webcam in shown]}
 
-    def find(self, uid: str | None, name: str | None) -> Webcam:
+    def get_item(self, params: WhichWebcam, caller: Caller) -> dict[str, object]:
+        return {"webcam": asdict(self._find(params.uid, params.name))}
+
+    def _find(self, uid: str | None, name: str | None) -> Webcam:
         """The camera of this uid, or of this name; NotFound if there is none."""
         webcams = {**self._stored, **self._configured}
         if uid is not None:
@@ -78,17 +79,17 @@ class Webcams:
                 return webcam
         raise NotFound(f"Webcam {name:.100} not found")
 
-    async def save(self, uid: str | None, changes: dict[str, object]) -> Webcam:
+    async def post_item(self, params: WebcamChange, caller: Caller) -> dict[str, object]:
         """Change the camera of this uid, or add one; a name that is taken by a stored camera means that one."""
         async with self._changing:
-            webcam = self._made(uid, changes)
+            webcam = self._made(params.uid, params.changes())
             await self._store.put(NAMESPACE, webcam.uid, webcam.as_record())
             self._stored[webcam.uid] = webcam
         self._tell()
-        return webcam
+        return {"webcam": asdict(webcam)}
 
     def _made(self, uid: str | None, changes: dict[str, object]) -> Webcam:
-        old = self.find(uid, None) if uid is not None else self._named(changes.get("name"))
+        old = self._find(uid, None) if uid is not None else self._named(changes.get("name"))
         if old is not None:
             _check_is_ours_to_change(old)
             webcam = old.changed(changes)
@@ -110,27 +111,27 @@ class Webcams:
                 return webcam
         return None
 
-    async def delete(self, uid: str | None, name: str | None) -> Webcam:
+    async def delete_item(self, params: WhichWebcam, caller: Caller) -> dict[str, object]:
         """Remove a stored camera."""
         async with self._changing:
-            webcam = self.find(uid, name)
+            webcam = self._find(params.uid, params.name)
             _check_is_ours_to_change(webcam)
             await self._store.delete(NAMESPACE, webcam.uid)
             self._stored.pop(webcam.uid, None)
         self._tell()
-        return webcam
+        return {"webcam": asdict(webcam)}
 
     def _tell(self) -> None:
-        self._audience.announce_after_answer("notify_webcams_changed", {"webcams": self.listed()})
+        self._audience.announce_after_answer("notify_webcams_changed", self._as_wire())
 
     def snapshot_url(self, name: str) -> str | None:
         """Where the picture of the camera of this name is fetched; NotFound for unknown names."""
-        webcam = self.find(None, name)
+        webcam = self._find(None, name)
         return _absolute(webcam.snapshot_url) if webcam.snapshot_url else None
 
-    async def test(self, uid: str | None, name: str | None) -> dict[str, object]:
+    async def test(self, params: WhichWebcam, caller: Caller) -> dict[str, object]:
         """Where the camera's addresses lead, and whether its snapshot can be fetched."""
-        webcam = self.find(uid, name)
+        webcam = self._find(params.uid, params.name)
         snapshot_url = _absolute(webcam.snapshot_url) if webcam.snapshot_url else ""
         return {
             "name": webcam.name,
