@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 import trio
+from msgspec import Struct
 
 from trio_moon.features.notifiers.milestones import Milestones
 from trio_moon.features.notifiers.news import REMOTE_ACTION, News
@@ -19,6 +20,8 @@ from trio_moon.model.events import KlippyEvent, KlippyLost, KlippyReady, KlippyS
 from trio_moon.model.job_state import JobEvent, thaw
 from trio_moon.printer.job_tracker import JobTracker
 from trio_moon.printer.printer import Printer
+from trio_moon.rpc.binding import NoParams
+from trio_moon.rpc.caller import Caller
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +38,12 @@ SAMPLE_STATS: dict[str, object] = {
     "message": "",
     "info": {"total_layer": None, "current_layer": None},
 }
+
+
+class WhichNotifier(Struct, frozen=True):
+    """`name`: as in the section's head."""
+
+    name: str
 
 
 class Notifiers:
@@ -130,19 +139,24 @@ class Notifiers:
 
     # --- calls
 
-    def listed(self) -> list[dict[str, object]]:
+    def list_notifiers(self, params: NoParams, caller: Caller) -> dict[str, object]:
         """Every notifier as it was configured, in the configuration's order."""
-        return [dict(notifier.settings.raw) for notifier in self._notifiers.values()]
+        return {"notifiers": [dict(notifier.settings.raw) for notifier in self._notifiers.values()]}
 
-    def statuses(self) -> list[dict[str, object]]:
+    def status(self, params: NoParams, caller: Caller) -> dict[str, object]:
         """What became of every notifier's messages."""
-        return [notifier.as_wire() for notifier in self._notifiers.values()]
+        return {"notifiers": [notifier.as_wire() for notifier in self._notifiers.values()]}
 
-    async def test(self, name: str, *, pause: float = TEST_PAUSE) -> dict[str, object]:
-        """Send a test message at once, past the queue, and tell what Apprise really answered.
+    async def test(self, params: WhichNotifier, caller: Caller) -> dict[str, object]:
+        """Send a test message at once, past the queue, and tell what the service really answered."""
+        return await self._test(params.name, pause=TEST_PAUSE)
 
-        NotFound for unknown names, TooMany when the last test is less than `pause` ago.
-        """
+    async def debug_test(self, params: WhichNotifier, caller: Caller) -> dict[str, object]:
+        """The same as often as one likes, told as Moonraker does."""
+        return {"status": "success", "stats": (await self._test(params.name, pause=0))["stats"]}
+
+    async def _test(self, name: str, *, pause: float) -> dict[str, object]:
+        """NotFound for unknown names, TooMany when the last test is less than `pause` ago."""
         notifier = self._notifiers.get(name)
         if notifier is None:
             raise NotFound(f"Notifier '{name:.100}' not found")

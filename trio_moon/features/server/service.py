@@ -10,8 +10,10 @@ import trio
 from msgspec import Struct
 
 from trio_moon import __version__
+from trio_moon.features.server.parameters import Identity, WhichLog
 from trio_moon.kit.json_codec import Raw, encode
 from trio_moon.model.errors import BadParams, MoonError, Unauthorized
+from trio_moon.rpc.binding import NoParams
 from trio_moon.rpc.caller import Caller, ClientInfo
 
 API_VERSION = (1, 5, 0)
@@ -93,7 +95,7 @@ class Server:
         self._info = Raw(b"")
         self._info_of: object = None
 
-    def info(self) -> Raw:
+    def info(self, params: NoParams, caller: Caller) -> Raw:
         """`server.info`; encoded anew only when something in it has changed."""
         around = self._around
         facts = (around.klippy.connected, around.klippy.state, around.connections(), self._what_changes_seldom())
@@ -117,15 +119,15 @@ class Server:
             self._seldom_until = now + A_MOMENT
         return self._seldom
 
-    def configuration(self) -> Mapping[str, object]:
-        """`server.config`."""
+    def config(self, params: NoParams, caller: Caller) -> Mapping[str, object]:
         return self._around.configuration()
 
-    def restart(self) -> None:
+    def restart(self, params: NoParams, caller: Caller) -> str:
         """End, and begin anew; the caller hears "ok" before that."""
         self._around.restart()
+        return "ok"
 
-    def tree(self) -> dict[str, object]:
+    def tree(self, params: NoParams, caller: Caller) -> dict[str, object]:
         """`server.supervisor`: every service with its state, and how the nurseries contain them."""
         branches: dict[str, list[str]] = {}
         services = []
@@ -140,10 +142,9 @@ class Server:
             "tree": {"name": "trio_moon", "services": [], "contains": [inner] if inner else []},
         }
 
-    def identify(
-        self, caller: Caller, client: ClientInfo, *, access_token: str | None, api_key: str | None
-    ) -> dict[str, object]:
-        """`server.connection.identify`: note who the client says it is, and take its credentials."""
+    def identify(self, params: Identity, caller: Caller) -> dict[str, object]:
+        """Note who the client says it is, and take its credentials."""
+        client = ClientInfo(params.client_name, params.version, params.type.lower(), params.url)
         session = caller.session
         if session is None:
             raise BadParams("only lasting connections can be identified")
@@ -151,14 +152,20 @@ class Server:
             raise BadParams(f"Connection already identified: {session.client.client_name:.80}")
         if client.type not in CLIENT_TYPES:
             raise BadParams(f"argument 'type': {client.type!r:.40} is not one of {', '.join(CLIENT_TYPES)}")
-        self._around.identities.identify(caller, access_token=access_token, api_key=api_key)
+        self._around.identities.identify(caller, access_token=params.access_token, api_key=params.api_key)
         if not caller.authorized:
             raise Unauthorized
         session.client = client
         return {"connection_id": session.connection_id}
 
-    async def roll_logs_over(self, application: str | None) -> dict[str, object]:
-        """`server.logs.rollover`: begin new log files, as far as they are ours."""
+    def connection_id(self, params: NoParams, caller: Caller) -> dict[str, object]:
+        if caller.session is None:
+            raise BadParams("only lasting connections have an id")
+        return {"websocket_id": caller.session.connection_id}
+
+    async def roll_logs_over(self, params: WhichLog, caller: Caller) -> dict[str, object]:
+        """Begin new log files, as far as they are ours."""
+        application = params.application
         if application not in (None, "moonraker", "klipper"):
             raise BadParams(f"argument 'application': {application!r:.40} is neither 'moonraker' nor 'klipper'")
         rolled_over: list[str] = []
