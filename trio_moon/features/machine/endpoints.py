@@ -27,18 +27,25 @@ class WhichBus(msgspec.Struct, frozen=True):
 
 def machine_endpoints(machine: Machine) -> tuple[Endpoint, ...]:
     """The host's part of the table."""
-    calls = MachineCalls(machine)
+
+    def service(action: Action) -> Handler:
+        async def handler(params: WhichService, caller: Caller) -> object:
+            await machine.act(action, params.service)
+            return "ok"
+
+        return handler
+
     return (
-        Endpoint("/machine/system_info", NoParams, GET=calls.system_info),
-        Endpoint("/machine/shutdown", NoParams, POST=calls.shut_down),
-        Endpoint("/machine/reboot", NoParams, POST=calls.reboot),
-        Endpoint("/machine/services/restart", WhichService, POST=calls.service("restart")),
-        Endpoint("/machine/services/stop", WhichService, POST=calls.service("stop")),
-        Endpoint("/machine/services/start", WhichService, POST=calls.service("start")),
+        Endpoint("/machine/system_info", NoParams, GET=machine.system_info),
+        Endpoint("/machine/shutdown", NoParams, POST=machine.shut_down),
+        Endpoint("/machine/reboot", NoParams, POST=machine.reboot),
+        Endpoint("/machine/services/restart", WhichService, POST=service("restart")),
+        Endpoint("/machine/services/stop", WhichService, POST=service("stop")),
+        Endpoint("/machine/services/start", WhichService, POST=service("start")),
         Endpoint("/machine/peripherals/usb", NoParams, GET=_listed("usb_devices", usb_devices)),
         Endpoint("/machine/peripherals/serial", NoParams, GET=_listed("serial_devices", serial_devices)),
         Endpoint("/machine/peripherals/video", NoParams, GET=_videos),
-        Endpoint("/machine/peripherals/canbus", WhichBus, GET=calls.canbus),
+        Endpoint("/machine/peripherals/canbus", WhichBus, GET=_canbus),
     )
 
 
@@ -58,35 +65,9 @@ def _listed(name: str, find: Callable[[], list[dict[str, object]]]) -> Handler:
     return handler
 
 
+async def _canbus(params: WhichBus, caller: Caller) -> object:
+    return {"can_uuids": await find_uuids(params.interface)}
+
+
 async def _videos(params: NoParams, caller: Caller) -> object:
     return {"v4l2_devices": await trio.to_thread.run_sync(video_devices), "libcamera_devices": []}
-
-
-class MachineCalls:
-    """The handlers."""
-
-    def __init__(self, machine: Machine) -> None:
-        self._machine = machine
-
-    async def system_info(self, params: NoParams, caller: Caller) -> object:
-        return {"system_info": await self._machine.system_info()}
-
-    async def shut_down(self, params: NoParams, caller: Caller) -> object:
-        await self._machine.shut_down()
-        return "ok"
-
-    async def reboot(self, params: NoParams, caller: Caller) -> object:
-        await self._machine.reboot()
-        return "ok"
-
-    def service(self, action: Action) -> Handler:
-        """A handler that does `action` to the named service."""
-
-        async def handler(params: WhichService, caller: Caller) -> object:
-            await self._machine.act(action, params.service)
-            return "ok"
-
-        return handler
-
-    async def canbus(self, params: WhichBus, caller: Caller) -> object:
-        return {"can_uuids": await find_uuids(params.interface)}

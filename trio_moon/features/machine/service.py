@@ -14,6 +14,8 @@ from trio_moon.features.machine.system_info import read_canbus, read_network, re
 from trio_moon.features.machine.systemd import Action, Systemd
 from trio_moon.model.errors import BadParams, MoonError
 from trio_moon.rpc.audience import Audience
+from trio_moon.rpc.binding import NoParams
+from trio_moon.rpc.caller import Caller
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +57,7 @@ class Machine:
         while True:
             order = await self._receive_orders.receive()
             try:
-                await (self.shut_down() if order == "shutdown" else self.reboot())
+                await (self._shut_down() if order == "shutdown" else self._reboot())
             except MoonError as error:
                 logger.warning("a macro asked for %s: %s", order, error)
 
@@ -65,15 +67,14 @@ class Machine:
         except trio.WouldBlock:
             logger.warning("a macro asks for %s again and again", what)
 
-    async def system_info(self) -> dict[str, object]:
-        """`machine.system_info`."""
+    async def system_info(self, params: NoParams, caller: Caller) -> dict[str, object]:
         if self._facts is None:
             self._facts = await trio.to_thread.run_sync(read_system_info)
         if trio.current_time() - self._looked > STALE_AFTER:
             self._looked = trio.current_time()
             await self._systemd.look()
         units = self._systemd.units
-        return {
+        info = {
             **self._facts,
             "network": read_network(),
             "canbus": read_canbus(),
@@ -84,6 +85,7 @@ class Machine:
             },
             "instance_ids": {"moonraker": "moonraker", "klipper": "klipper"},
         }
+        return {"system_info": info}
 
     async def act(self, action: Action, service: str) -> None:
         """Start, stop or restart a service of the host; we ourselves can only be restarted."""
@@ -103,12 +105,18 @@ class Machine:
                 state = {"active_state": unit.active_state, "sub_state": unit.sub_state}
                 self._audience.announce("notify_service_state_changed", {name: state})
 
-    async def shut_down(self) -> None:
-        """Switch the host off."""
+    async def shut_down(self, params: NoParams, caller: Caller) -> str:
+        await self._shut_down()
+        return "ok"
+
+    async def reboot(self, params: NoParams, caller: Caller) -> str:
+        await self._reboot()
+        return "ok"
+
+    async def _shut_down(self) -> None:
         logger.warning("switching this host off")
         await self._systemd.power("halt" if self._settings.shutdown_action == "halt" else "poweroff")
 
-    async def reboot(self) -> None:
-        """Reboot the host."""
+    async def _reboot(self) -> None:
         logger.warning("rebooting this host")
         await self._systemd.power("reboot")
