@@ -14,6 +14,7 @@ from trio_moon.features.job_queue.book import MOST_JOBS, QueueBook
 from trio_moon.features.job_queue.job import number_of, numbers_of
 from trio_moon.features.job_queue.line import Line, Load, Memory
 from trio_moon.features.job_queue.loader import Errand, Files, Loader
+from trio_moon.features.job_queue.parameters import JobsToAdd, JobsToRemove, WhichJob
 from trio_moon.features.job_queue.settings import JobQueueSettings
 from trio_moon.model.errors import BadParams, NoSpace, TooMany
 from trio_moon.model.events import KlippyConnected, KlippyEvent, KlippyLost, KlippyReady, KlippyShutdown
@@ -21,6 +22,8 @@ from trio_moon.model.job_state import JobEvent, is_at_work
 from trio_moon.printer.job_tracker import JobNews
 from trio_moon.printer.printer import Printer
 from trio_moon.rpc.audience import Audience
+from trio_moon.rpc.binding import NoParams
+from trio_moon.rpc.caller import Caller
 
 logger = logging.getLogger(__name__)
 
@@ -167,19 +170,23 @@ class JobQueue:
 
     # --- what clients ask for
 
-    def as_wire(self) -> dict[str, object]:
-        """`server.job_queue.status`."""
+    def status(self, params: NoParams, caller: Caller) -> dict[str, object]:
+        return self._as_wire()
+
+    def _as_wire(self) -> dict[str, object]:
         return {"queued_jobs": self._queued_jobs(), "queue_state": self._line.state}
 
-    async def add(self, filenames: list[str], *, reset: bool = False) -> None:
+    async def add(self, params: JobsToAdd, caller: Caller) -> dict[str, object]:
         """Put files at the end of the queue, with `reset` in place of all others. All must exist."""
+        filenames = params.listed()
         if len(filenames) > MOST_JOBS:
             raise TooMany(f"the job queue holds {MOST_JOBS} jobs at most")
         paths = {name: await self._files.printable(name) for name in dict.fromkeys(filenames)}
         for name, path in paths.items():
             if path is None:
                 raise BadParams(f"G-Code File {name:.200} does not exist")
-        await self._put([path for name in filenames if (path := paths[name]) is not None], reset=reset)
+        await self._put([path for name in filenames if (path := paths[name]) is not None], reset=params.reset)
+        return self._as_wire()
 
     async def enqueue(self, filename: str) -> None:
         """Put a file that is known to exist at the end of the queue."""
@@ -195,29 +202,33 @@ class JobQueue:
         self._line.added(jobs, at_work=self._at_work)
         self._obey()
 
-    async def remove(self, uids: list[str] | None) -> None:
-        """Take these jobs out of the queue, or all of them (None); unknown ones are none of it anyway."""
-        if not self._line.jobs or uids == []:
-            return
-        self._line.removed(await self._book.remove(None if uids is None else numbers_of(uids)))
-        self._obey()
+    async def remove(self, params: JobsToRemove, caller: Caller) -> dict[str, object]:
+        """Take these jobs out of the queue, or all of them; unknown ones are none of it anyway."""
+        uids = params.listed()
+        if self._line.jobs and uids != []:
+            self._line.removed(await self._book.remove(None if uids is None else numbers_of(uids)))
+            self._obey()
+        return self._as_wire()
 
-    async def put_first(self, uid: str) -> None:
+    async def jump(self, params: WhichJob, caller: Caller) -> dict[str, object]:
         """Let a job be the next."""
-        number = number_of(uid)
+        number = number_of(params.job_id)
         if number is None or number not in {job.number for job in self._line.jobs}:
-            raise BadParams(f"Invalid job id: {uid:.40}")
+            raise BadParams(f"Invalid job id: {params.job_id:.40}")
         self._line.rearranged(await self._book.put_first(number))
+        return self._as_wire()
 
-    async def pause(self) -> None:
+    async def pause(self, params: NoParams, caller: Caller) -> dict[str, object]:
         """Load nothing more; a start of which Klipper knows already goes on."""
         self._pause()
         await self._try_to_remember()
+        return self._as_wire()
 
-    async def start(self) -> None:
+    async def start(self, params: NoParams, caller: Caller) -> dict[str, object]:
         """Load the next job, or be ready to do so after the present print."""
         self._start()
         await self._try_to_remember()
+        return self._as_wire()
 
     def _pause(self) -> None:
         self._line.pause()
