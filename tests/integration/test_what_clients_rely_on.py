@@ -76,7 +76,7 @@ async def test_nobody_is_warned_of_a_section_that_older_versions_wanted(tmp_path
 async def test_programs_that_show_the_reason_of_an_answer_alone_show_what_is_wrong(client: Client) -> None:
     answer = await client.post("/printer/print/start", params={"filename": "nowhere.gcode"})
     assert (answer.status_code, answer.reason_phrase) == (400, "Unable to open file")
-    for name in ("nö.gcode", "a\tb.gcode", "long" * 60):  # what a status line can't hold
+    for name in ("nö.gcode", "long" * 60):  # more than a status line can hold
         answer = await client.get("/server/files/metadata", params={"filename": name})
         assert answer.reason_phrase in ("Not Found", "Bad Request"), answer.reason_phrase
 
