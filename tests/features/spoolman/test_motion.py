@@ -276,8 +276,8 @@ async def test_at_the_first_meeting_what_was_extruded_before_is_not_ours(
     bench.klipper.command(500)
     bench.klipper.live_mm = 500
     async with measuring(bench):
-        bench.klipper.tell_move(500, 520)
-        bench.klipper.tell_move(800, 807, "extruder1")
+        bench.klipper.tell_move(500, 520, time=2)
+        bench.klipper.tell_move(800, 807, "extruder1", time=3)
     assert bench.measured() == (20, 7)
 
 
@@ -397,8 +397,11 @@ async def test_at_the_first_meeting_the_idle_tools_past_is_not_ours(autojump_clo
     bench.klipper.command(500, "extruder1")
     bench.klipper.command(0, "extruder")
     async with measuring(bench):
-        bench.klipper.tell_move(500, 507, "extruder1")
-        bench.klipper.tell_move(0, 3)
+        bench.klipper.tell_move(490, 500, "extruder1", time=0.5)  # Klipper tells the last half minute
+        bench.klipper.tell_move(0, 6, time=0.9)
+        bench.klipper.tell_move(6, -2, time=0.95)
+        bench.klipper.tell_move(500, 507, "extruder1", time=4)
+        bench.klipper.tell_move(-2, 9, time=5)
     assert bench.measured() == (3, 7)
 
 

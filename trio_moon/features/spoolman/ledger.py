@@ -108,6 +108,8 @@ class LedgerState(Struct):
     print_time: float = 0.0
     complete: bool = False
     """Whether the session was seen from its beginning, or its extruders are known to have begun at 0."""
+    met: float = 0.0
+    """The print time up to which it had been commanded when we came: nobody pays for that."""
     marks: dict[str, float] = field(default_factory=dict)
     positions: dict[str, float] = field(default_factory=dict)
     tools: dict[int, int | None] = field(default_factory=dict)
@@ -163,13 +165,15 @@ class Ledger:
 
     # --- measuring
 
-    def begin_session(self, session: Session, *, complete: bool) -> None:
+    def begin_session(self, session: Session, *, complete: bool, met: float = 0.0) -> None:
         """Klipper began anew: marks of its former life mean nothing any more.
 
-        `complete` says that this life is or was seen from its beginning: extruders start at 0.
+        `complete` says that this life is or was seen from its beginning: extruders start at 0. Of another, what was
+        commanded for times before `met` is nobody's.
         """
         state = self.state
         state.session, state.complete, state.print_time = session, complete, 0.0
+        state.met = met if not complete and met < LARGEST_TIME else 0.0
         state.marks.clear()
         state.positions.clear()
         state.eras.clear()
@@ -208,6 +212,9 @@ class Ledger:
         if mark is None:
             mark = state.marks[extruder] = 0.0 if state.complete else position_mm
             self.dirty = True
+        if at < state.met:
+            state.marks[extruder], self.dirty = max(mark, position_mm), True
+            return
         tools: Tools = state.tools
         job = state.job
         for era in state.eras:

@@ -231,7 +231,7 @@ class FilamentMeter:
             if not first:
                 logger.info("Klipper began anew: its extruders count from 0")
             complete = not first or self._lives.began_anew or self._has_given_nothing(moment)
-            self._ledger.begin_session(session, complete=complete)
+            self._ledger.begin_session(session, complete=complete, met=moment.print_time if moment else 0.0)
             self._promises.forget()
             self._save_soon()
         elif state.session is not None and state.session != (session := state.session.known_by(session)):
