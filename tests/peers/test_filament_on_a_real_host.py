@@ -155,3 +155,20 @@ async def test_the_macros_of_the_manual_set_and_clear_the_spool(house: House) ->
         await house.gcode("M83\nG1 E7 F1800")
         await house.counted(12.0)
         assert (await status(client))["unassigned"] == pytest.approx(7.0)
+
+
+async def test_an_extruder_that_moves_with_another_uses_its_own_spool(house: House) -> None:
+    async with running(house.paths) as (_, client):
+        await until(lambda: ready(client))
+        await choose(client, 1)
+        await choose(client, 2, tool=1)
+        await house.gcode(HEAT)
+        for synchronised, expected in (
+            ("extruder", (12.0, 12.0)),
+            ("extruder1", (24.0, 12.0)),
+            ("extruder", (36.0, 24.0)),
+        ):
+            sync = f"SYNC_EXTRUDER_MOTION EXTRUDER=extruder1 MOTION_QUEUE={synchronised}"
+            await house.gcode("\n".join([sync, "M83", "G1 E12 F1800"]))
+            for spool_id, mm in enumerate(expected, 1):
+                await house.counted(mm, spool_id)

@@ -62,6 +62,7 @@ class MotionCommands:
         add("RESTORE_GCODE_STATE", self._restore, help_text="Restore a previously saved G-Code state")
         add("ACTIVATE_EXTRUDER", self._activate, help_text="Change the active extruder")
         add("SET_PRESSURE_ADVANCE", self._pressure_advance, help_text="Set pressure advance parameters")
+        add("SYNC_EXTRUDER_MOTION", self._synchronise, help_text="Set extruder stepper motion queue")
         add("SET_KINEMATIC_POSITION", self._set_kinematic, help_text="Force a low-level kinematic position")
         add("SET_VELOCITY_LIMIT", self._ignore, help_text="Set printer velocity limits")
         if FEEDER in self._toolhead.queues:
@@ -232,6 +233,11 @@ class MotionCommands:
         advance = command.number("ADVANCE", self._toolhead.pressure_advance[name], minimum=0.0)
         self._toolhead.pressure_advance[name] = advance
         self._gcode.info(f"pressure_advance: {advance:.6f}")
+
+    async def _synchronise(self, command: Command) -> None:
+        name, queue = self._extruder_named(command.text("EXTRUDER")), command.text("MOTION_QUEUE")
+        self._toolhead.synchronise(name, self._extruder_named(queue) if queue else None)
+        self._gcode.info(f"Extruder '{name}' now syncing with '{queue}'")
 
     async def _set_kinematic(self, command: Command) -> None:
         for axis, letter in enumerate("XYZ"):

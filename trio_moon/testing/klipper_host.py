@@ -260,7 +260,7 @@ class Host:
             "can_extrude": self.may_extrude(name),
             "pressure_advance": self.toolhead.pressure_advance[name],
             "smooth_time": 0.04,
-            "motion_queue": name,
+            "motion_queue": self.toolhead.motion_queues[name],
         }
 
     def _toolhead_status(self) -> Status:

@@ -177,6 +177,8 @@ class Toolhead:
         self.last_sync = -math.inf  # when the printer last left its rest, on Trio's clock
         self.halted = False
         self._may_extrude = may_extrude
+        self._truth = truth
+        self.motion_queues: dict[str, str | None] = dict.fromkeys(extruders)  # None: its own, and never another's
         self.queues = {"toolhead": MotionQueue(clock)}
         for name in extruders:
             self.queues[name] = MotionQueue(clock, self._teller(truth, name))
@@ -281,6 +283,13 @@ class Toolhead:
         """Make an extruder the active one; it goes on from its own position."""
         self.extruder = extruder
         self.position[3] = self.extruder_positions[extruder]
+
+    def synchronise(self, extruder: str, queue: str | None) -> None:
+        """Let an extruder's stepper make the moves of this queue from now on, or none."""
+        for each in self.queues.values():
+            each.settle(math.inf)
+        self.motion_queues[extruder] = queue
+        self._truth.moved_by[extruder] = queue
 
     def settle(self) -> None:
         """Bring the history up to now."""

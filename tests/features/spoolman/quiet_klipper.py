@@ -54,6 +54,7 @@ class QuietKlipper:
         self.tells_moves = True
         self.answers = True
         self.asked: list[str] = []
+        self.queues: dict[str, dict[str, object]] = {name: {"motion_queue": None} for name in EXTRUDERS}
         self._listeners: dict[str, Listener] = {}
 
     def need(self, objects: dict[str, frozenset[str] | None]) -> None:
@@ -98,7 +99,7 @@ class QuietKlipper:
         self.events.publish(KlippyConnected(process_id, state))
         self.state = "shutdown" if state == "shutdown" else "ready"
         queues = ["toolhead", "manual_stepper gate", *EXTRUDERS]
-        self.mirror.merge({"toolhead": self._toolhead(), "motion_report": {"trapq": queues}}, 0.0)
+        self.mirror.merge({"toolhead": self._toolhead(), "motion_report": {"trapq": queues}, **self.queues}, 0.0)
         self.events.publish(KlippyShutdown("") if state == "shutdown" else KlippyReady(process_id))
         await trio.testing.wait_all_tasks_blocked()
 
@@ -118,6 +119,11 @@ class QuietKlipper:
     def tell_status(self) -> None:
         """The update that comes four times a second."""
         self.mirror.merge({"toolhead": self._toolhead()}, 0.0)
+
+    def tell_queue(self, extruder: str, queue: str | None) -> None:
+        """Whose moves an extruder's stepper makes."""
+        self.queues[extruder] = {"motion_queue": queue}
+        self.mirror.merge({extruder: self.queues[extruder]}, 0.0)
 
     def tell_move(self, start: float, end: float, extruder: str = "extruder", time: float = 0.0) -> None:
         """A batch with one executed move."""

@@ -138,6 +138,22 @@ def test_tools_share_the_spool_of_tool_0_until_one_has_its_own() -> None:
     assert [tool_of(name) for name in ("extruder", "extruder1", "extruder12", "extruder_x", "")] == [0, 1, 12, 0, 0]
 
 
+def test_extruders_that_move_together_each_pay_from_their_own_spool() -> None:
+    ledger = new_ledger(t0=1, t1=2)
+    ledger.move("extruder", moves(0, 10))
+    ledger.set_drives({0: [0, 1], 1: []}, Moment(1.0, "extruder", 12.0, promised={"extruder": 12.0}))
+    ledger.move("extruder", moves(10, 15, begin=2.0))
+    assert ledger.state.pending == {1: 15.0, 2: 3.0}
+    ledger.move("extruder1", moves(0, 9, begin=2.0))  # its motor is the other's: nothing moves
+    ledger.set_tools({0: 1}, None)
+    ledger.move("extruder", moves(15, 20, begin=4.0))
+    assert ledger.state.pending == {1: 20.0, 2: 3.0}
+    assert ledger.state.unassigned == 5.0, "two filaments don't come from one spool"
+    ledger.begin_session(Session(2, "b"), complete=True)
+    ledger.move("extruder", moves(0, 7))
+    assert ledger.state.pending == {1: 27.0, 2: 3.0}
+
+
 def test_a_report_moves_its_amount_and_gives_it_back_when_refused() -> None:
     ledger = new_ledger(t0=1)
     ledger.observe("extruder", 10.0)

@@ -405,6 +405,31 @@ async def test_at_the_first_meeting_the_idle_tools_past_is_not_ours(autojump_clo
     assert bench.measured() == (3, 7)
 
 
+async def test_an_extruder_that_is_synchronised_with_another_uses_filament_when_that_moves(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    bench = Bench()
+    klipper = bench.klipper
+    async with measuring(bench):
+        klipper.command(10)
+        klipper.tell_status()
+        klipper.tell_move(0, 10, time=0.5)
+        klipper.tell_queue("extruder1", "extruder")
+        klipper.command(5)
+        klipper.tell_status()
+        klipper.tell_move(10, 15, time=1.5)
+        await klipper.lose()
+        klipper.live_mm = klipper.clock = 15
+        await klipper.connect()
+        klipper.tell_move(15, 18, time=3)
+        klipper.tell_status()
+        klipper.console.publish(ConsoleLine("// Extruder 'extruder1' now syncing with 'extruder1'", 0.0, "response"))
+        await trio.testing.wait_all_tasks_blocked()
+        klipper.tell_move(18, 20, time=4)
+        klipper.tell_move(0, 1, "extruder1", time=5)
+    assert bench.measured() == (20, 9)
+
+
 @pytest.mark.parametrize(
     "row",
     [

@@ -9,6 +9,8 @@ from tests.integration.accounting.scenario import scenario
 from tests.until import until
 from trio_moon.testing.spoolman_faults import ApplyAfterLeaving, HangAfterApply, ResetAfterApply
 
+PURGE = "T0\nM83\nG1 E20 F1800"
+
 
 def near(one: float, other: float) -> bool:
     return abs(one - other) < 1e-4
@@ -149,6 +151,30 @@ async def tools_swap_their_spools(house: House) -> None:
     await house.settle()
     assert near(house.charged_to(1), 10 + 14)
     assert near(house.charged_to(2), 5 + 11)
+
+
+@scenario(telling=True, extruders=2)
+async def two_carriages_print_two_copies(house: House) -> None:
+    """The second extruder makes the first one's moves (`SYNC_EXTRUDER_MOTION`), purges with it, and is freed again."""
+    await house.printer.choose(2, tool=1)
+    for number in range(3):
+        await house.printer.extrude(6, "extruder1")
+        await house.told()
+        await house.klipper.run_gcode(f"SYNC_EXTRUDER_MOTION EXTRUDER=extruder1 MOTION_QUEUE=extruder\n{PURGE}")
+        if number == 1:
+            await house.printer.kill()
+            await house.printer.extrude(9, "extruder")
+            await house.printer.start()
+        await house.printer.extrude(12, "extruder")
+        await house.told()
+        if number == 2:
+            await house.klipper.restart()
+        else:
+            await house.klipper.run_gcode("SYNC_EXTRUDER_MOTION EXTRUDER=extruder1 MOTION_QUEUE=extruder1")
+        await house.printer.extrude(7, "extruder")
+    await house.settle()
+    assert near(house.charged_to(1), 10 + 3 * (20 + 12 + 7) + 9)
+    assert near(house.charged_to(2), 3 * (6 + 20 + 12) + 9)
 
 
 @scenario(telling=True, extruders=2)

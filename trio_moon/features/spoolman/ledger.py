@@ -45,6 +45,10 @@ def spool_for(tools: Tools, tool: int) -> int | None:
     return tools.get(SHARED_TOOL) if set(tools) <= {SHARED_TOOL} else None
 
 
+Drives = Mapping[int, list[int]]
+"""Whose filament an extruder's moves push, where that isn't its own alone: Klipper's `SYNC_EXTRUDER_MOTION`."""
+
+
 class Session(Struct, frozen=True):
     """One life of Klipper: its E positions begin at 0 and mean nothing to another."""
 
@@ -83,6 +87,7 @@ class Era(Struct, frozen=True):
     tools: Tools
     job: int | None
     upto: Mapping[str, float] = field(default_factory=dict)
+    drives: Drives = field(default_factory=dict)
 
 
 class Intent(Struct, frozen=True):
@@ -113,6 +118,7 @@ class LedgerState(Struct):
     marks: dict[str, float] = field(default_factory=dict)
     positions: dict[str, float] = field(default_factory=dict)
     tools: dict[int, int | None] = field(default_factory=dict)
+    drives: Drives = field(default_factory=dict)
     eras: list[Era] = field(default_factory=list)
     job: int | None = None
     job_tools: dict[int, float] = field(default_factory=dict)
@@ -177,6 +183,7 @@ class Ledger:
         state.marks.clear()
         state.positions.clear()
         state.eras.clear()
+        state.drives = {}
         self.dirty = True
 
     def observe(self, extruder: str, position_mm: float, at: float = math.inf) -> None:
@@ -215,24 +222,26 @@ class Ledger:
         if at < state.met:
             state.marks[extruder], self.dirty = max(mark, position_mm), True
             return
-        tools: Tools = state.tools
-        job = state.job
         for era in state.eras:
             if at < era.until:
-                tools, job = era.tools, era.job
                 break
-            mark = self._rise_to(extruder, mark, min(era.upto.get(extruder, mark), position_mm), era.tools, era.job)
-        self._rise_to(extruder, mark, position_mm, tools, job)
+            mark = self._rise_to(extruder, mark, min(era.upto.get(extruder, mark), position_mm), era)
+        else:
+            era = Era(math.inf, state.tools, state.job, drives=state.drives)
+        self._rise_to(extruder, mark, position_mm, era)
 
-    def _rise_to(self, extruder: str, mark: float, position_mm: float, tools: Tools, job: int | None) -> float:
+    def _rise_to(self, extruder: str, mark: float, position_mm: float, era: Era) -> float:
         if position_mm <= mark:
             return mark
-        self.state.marks[extruder] = position_mm
-        self._charge(tools, tool_of(extruder), position_mm - mark, job)
+        self.state.marks[extruder], self.dirty = position_mm, True
+        own = tool_of(extruder)
+        for tool in era.drives.get(own, (own,)):
+            # another's filament, at the same time: it comes from no spool that it shares with this one
+            spool_id = spool_for(era.tools, tool) if tool == own else era.tools.get(tool)
+            self._charge(spool_id, tool, position_mm - mark, era.job)
         return position_mm
 
-    def _charge(self, tools: Tools, tool: int, used_mm: float, job: int | None) -> None:
-        spool_id = spool_for(tools, tool)
+    def _charge(self, spool_id: int | None, tool: int, used_mm: float, job: int | None) -> None:
         if spool_id is None:
             self.state.unassigned += used_mm
         else:
@@ -242,7 +251,6 @@ class Ledger:
             self.job_use[key] = self.job_use.get(key, 0.0) + used_mm
             if job == self.state.job:
                 self.state.job_tools[tool] = self.state.job_tools.get(tool, 0.0) + used_mm
-        self.dirty = True
 
     # --- who pays
 
@@ -250,6 +258,11 @@ class Ledger:
         """These spools pay from this moment on; what was commanded before is the former ones'."""
         self._begin_era(moment)
         self.state.tools = dict(tools)
+
+    def set_drives(self, drives: Drives, moment: Moment | None) -> None:
+        """Extruders move together, or alone, from this moment on."""
+        self._begin_era(moment)
+        self.state.drives = drives
 
     def set_job(self, job: int | None, moment: Moment | None) -> None:
         """Usage from this moment on belongs to this job, or to none."""
@@ -266,7 +279,7 @@ class Ledger:
             else:
                 upto = {name: mm for name, mm in moment.promised.items() if _sane(mm)}
             self.pass_time(moment.print_time)
-        state.eras.append(Era(state.print_time, dict(state.tools), state.job, upto))
+        state.eras.append(Era(state.print_time, dict(state.tools), state.job, upto, state.drives))
         del state.eras[:-MAX_ERAS]
         self.dirty = True
 

@@ -37,6 +37,10 @@ LOOK_EVERY = 1.0
 """Seconds between looks at whether what was commanded has been done."""
 EXTRUDER = re.compile(r"extruder\d*")
 """Klipper tells the moves of the toolhead and of manual steppers, too."""
+EXTRUDERS = {f"extruder{tool or ''}": tool for tool in range(10)}
+"""Those that are watched for moving together, with their tools."""
+SYNCHRONISED = re.compile(r"// Extruder '(\w+)' now syncing with '(\w*)'")
+"""Klipper says so on the console at once; its state shows it up to a quarter of a second later, behind moves."""
 TOOLHEAD_FIELDS = ("extruder", "position", "print_time", "extra_axes")
 
 
@@ -114,7 +118,12 @@ class FilamentMeter:
         self.source = "position" if source == "position" else "motion"
         self.extruder = "extruder"
         """The active one, as far as we know."""
-        printer.need({"toolhead": frozenset(TOOLHEAD_FIELDS), "motion_report": frozenset({"trapq"})})
+        self._told: Moment | None = None
+        """Where the printer stood when it last told, since we know this life."""
+        self._queues: dict[str, object] = {}
+        """Whose moves an extruder makes; None for its own, when it was never told otherwise."""
+        synchronised = dict.fromkeys(EXTRUDERS, frozenset({"motion_queue"}))
+        printer.need({"toolhead": frozenset(TOOLHEAD_FIELDS), "motion_report": frozenset({"trapq"}), **synchronised})
         printer.mirror.observe(self._on_status)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -122,7 +131,7 @@ class FilamentMeter:
         async with trio.open_nursery() as nursery:
             await nursery.start(self._follow_klipper)
             nursery.start_soon(self._look_at_promises)
-            nursery.start_soon(self._hear_farewells)
+            nursery.start_soon(self._hear_console)
             task_status.started()
 
     async def _follow_klipper(self, *, task_status: trio.TaskStatus[None]) -> None:
@@ -142,11 +151,13 @@ class FilamentMeter:
                         with trio.move_on_after(pause):
                             self._follow(await news.receive())
 
-    async def _hear_farewells(self) -> None:
+    async def _hear_console(self) -> None:
         while True:
             with self._printer.console.subscribe() as lines:
                 async for line in lines:
                     self._lives.heard(line.message, trio.current_time())
+                    if self._measuring and (said := SYNCHRONISED.fullmatch(line.message)):
+                        self._note_queues({said[1]: said[2]})
 
     def _follow(self, event: KlippyEvent) -> None:
         match event:
@@ -178,6 +189,9 @@ class FilamentMeter:
             logger.warning("Klipper tells no usable position of its extruder")
         self._measuring = True
         self._enter_life(moment)
+        self._told = None
+        self._note_queues({name: self._printer.mirror.get(name).get("motion_queue") for name in EXTRUDERS})
+        self._told = moment
 
     def begin_call(self) -> Moment | None:
         """Klipper calls us: where it stood when it last told, a quarter of a second ago at most; None when it hasn't.
@@ -345,17 +359,36 @@ class FilamentMeter:
             count()
 
     def _on_status(self, changes: StatusView, eventtime: float) -> None:
-        if "toolhead" not in changes or not self._measuring:
+        if not self._measuring:
+            return
+        shown = EXTRUDERS.keys() & changes.keys()
+        if queues := {name: changes[name]["motion_queue"] for name in shown if "motion_queue" in changes[name]}:
+            self._note_queues(queues)
+        if "toolhead" not in changes:
             return
         toolhead = self._printer.mirror.get("toolhead")
         moment = parse_moment(toolhead)
         if moment is not None:
+            self._told = moment
             self._promises.note(moment, trio.current_time())
             if self.source == "position":
                 self._count_in_turn(partial(self._observe_position, moment))
         extruder = toolhead.get("extruder")
         if isinstance(extruder, str) and extruder:
             self._activate(extruder)
+
+    def _note_queues(self, queues: Mapping[str, object]) -> None:
+        """Whose moves the extruders make: one that is synchronised uses filament when another is told to.
+
+        What came after Klipper last told of the toolhead counts in the new way: macros synchronise, then purge.
+        """
+        self._queues |= queues
+        moved_by = {tool: EXTRUDERS.get(str(self._queues.get(name)), tool) for name, tool in EXTRUDERS.items()}
+        drives = {by: [tool for tool in moved_by if moved_by[tool] == by] for by in moved_by}
+        drives = {by: tools for by, tools in drives.items() if tools != [by]}
+        if drives != self._ledger.state.drives:
+            self._ledger.set_drives(drives, self._told and self._promised(self._told))
+            self._save_soon()
 
     def _observe_position(self, moment: Moment) -> None:
         self._ledger.observe(moment.extruder, moment.position_mm)
