@@ -61,6 +61,11 @@ class Bench:
         waiting = news["updated_queue"]
         return news["action"], news["queue_state"], None if waiting is None else [job["filename"] for job in waiting]
 
+    async def begun_by(self) -> list[str]:
+        """Who has begun the prints of the history."""
+        jobs = (await self._socket.call("server.history.list", order="asc"))["jobs"]
+        return [job["user"] for job in jobs]
+
     def asked(self) -> list[str]:
         """The prints that Klipper was asked for."""
         scripts = [str(request.params.get("script")) for request in self.klipper.requests("gcode/script")]
@@ -236,6 +241,7 @@ async def test_an_upload_to_a_busy_printer_is_queued_and_printed_next(tmp_path: 
         await house.stays("ready", ["ser.gcode", "api.gcode", "short.gcode"])
         house.klipper.speed = float("inf")
         await until(lambda: house.asked() == ["ser.gcode", "api.gcode", "short.gcode"])
+        await until_equal(house.begun_by, ["No User", *["_TRUSTED_USER_"] * 3])
 
 
 async def test_macros_may_start_and_pause_the_queue(tmp_path: Path) -> None:

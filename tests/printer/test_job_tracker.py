@@ -49,6 +49,21 @@ async def test_changes_of_the_mirror_become_events_at_once(printer: Printer) -> 
     assert not tracker.job_open
 
 
+async def test_who_asked_for_a_print_is_told_with_its_start_alone(printer: Printer) -> None:
+    tracker = JobTracker(printer)
+    with tracker.events.subscribe() as news:
+        tell(printer, state="standby", filename="", total_duration=0.0)
+        printer.asked_by = "ann"
+        tell(printer, state="printing", filename="a.gcode", total_duration=0.2)
+        tell(printer, state="complete", total_duration=9.0)
+        tell(printer, state="printing", filename="a.gcode", total_duration=0.1)
+        assert [(event.name, event.user) for event in drain(news)] == [
+            ("started", "ann"),
+            ("complete", ""),
+            ("started", ""),
+        ]
+
+
 async def test_an_emergency_stop_is_an_error_though_klipper_says_paused(
     printer: Printer, nursery: trio.Nursery
 ) -> None:

@@ -25,13 +25,15 @@ class JobEvent(Struct, frozen=True):
 
     `name` is started, paused, resumed, complete, cancelled, error or standby, or a state that only a fork of
     Klipper's knows. A `started` while a job is open means that nobody saw how the former one ended.
-    `reason` is `klippy_shutdown` or `klippy_disconnect` where an error has no other.
+    `reason` is `klippy_shutdown` or `klippy_disconnect` where an error has no other. `user` is who asked us for what
+    is `started`; "" if nobody did.
     """
 
     name: str
     previous: Stats
     stats: Stats
     reason: str = ""
+    user: str = ""
 
     @property
     def filename(self) -> str:

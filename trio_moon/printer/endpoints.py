@@ -133,7 +133,7 @@ class PrinterCalls:
         return _or_ok(await self._printer.run_gcode(params.script))
 
     async def start_print(self, params: PrintStart, caller: Caller) -> Raw:
-        return _or_ok(await self._printer.start_print(params.filename))
+        return _or_ok(await self._printer.start_print(params.filename, caller.user))
 
     def forward(self, name: str) -> Method | None:
         """A method that only Klipper knows: `printer.bed_mesh.dump_mesh` is its `bed_mesh/dump_mesh`."""

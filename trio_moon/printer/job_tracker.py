@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import NoReturn, Protocol
 
 import trio
+from msgspec.structs import replace
 
 from trio_moon.kit.status_box import StatusView
 from trio_moon.kit.topics import Topic
@@ -84,6 +85,9 @@ class JobTracker:
 
     def _tell(self, events: Iterable[JobEvent]) -> None:
         for event in events:
+            if event.name == "started":
+                event = replace(event, user=self._printer.asked_by)
+                self._printer.asked_by = ""
             logger.info("job %s: %s", event.name, event.filename or "(no file)")
             self.events.publish(event)
 

@@ -79,6 +79,8 @@ class Printer:
         """The requests that Klipper offers; empty while it is away."""
         self.before_print: list[Callable[[str], Awaitable[None]]] = []
         """Asked with the file's name before a print is started; each may refuse by raising a MoonError."""
+        self.asked_by = ""
+        """Who has asked for the print that is about to begin; "" if nobody has asked us."""
 
     # --- what rooms may ask for, before the service runs
 
@@ -151,10 +153,11 @@ class Printer:
         self.console.publish(ConsoleLine(script, time.time(), "command"))
         return await self.request("gcode/script", {"script": script}, deadline=None)
 
-    async def start_print(self, filename: str) -> Raw:
+    async def start_print(self, filename: str, user: str | None = None) -> Raw:
         """Start printing a file of the `gcodes` root, once everybody in `before_print` agrees.
 
-        Every start that goes through us comes here. BadParams for a name that G-code can't carry.
+        Every start that goes through us comes here; `user` has asked for it. BadParams for a name that G-code can't
+        carry.
         """
         name = filename.lstrip("/")
         if not name or any(ord(char) < 32 for char in name):
@@ -162,7 +165,12 @@ class Printer:
         for ask in self.before_print:
             await ask(name)
         quoted = name.replace("\\", r"\\").replace('"', r"\"")
-        return await self.run_gcode(f'SDCARD_PRINT_FILE FILENAME="{quoted}"')
+        self.asked_by = user or ""
+        try:
+            return await self.run_gcode(f'SDCARD_PRINT_FILE FILENAME="{quoted}"')
+        except MoonError:
+            self.asked_by = ""
+            raise
 
     def say(self, text: str) -> None:
         """Show a line on the console of every frontend, as Klipper would: `// text`, or `!! text` for an error."""

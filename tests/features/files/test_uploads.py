@@ -336,7 +336,7 @@ class Queue:
         self.is_loading = False
         self.is_full = False
 
-    async def enqueue(self, filename: str) -> None:
+    async def enqueue(self, filename: str, user: str | None = None) -> None:
         await trio.lowlevel.checkpoint()
         if self.is_full:
             raise TooMany("the job queue is full")

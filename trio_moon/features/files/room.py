@@ -122,9 +122,9 @@ class Files:
         """What is moved inside `gcodes`."""
         return self.library.moves
 
-    async def print_later(self, filename: str) -> bool:
+    async def print_later(self, filename: str, user: str | None = None) -> bool:
         """Queue a file that can't be printed now; False if that isn't configured."""
-        return await self.starter.print_later(filename)
+        return await self.starter.print_later(filename, user)
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         calls = FileCalls(self.library, self.metadata, lambda: self._printer.info.get("log_file"))

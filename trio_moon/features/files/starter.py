@@ -32,7 +32,7 @@ class JobQueue(Protocol):
     def is_loading(self) -> bool:
         """Whether it is about to start a print itself."""
 
-    async def enqueue(self, filename: str) -> None: ...
+    async def enqueue(self, filename: str, user: str | None = None) -> None: ...
 
 
 MOST_ORDERS = 16
@@ -55,8 +55,9 @@ class Outcome(Struct, frozen=True):
 class _Order:
     """A print to start, and what became of it."""
 
-    def __init__(self, filename: str) -> None:
+    def __init__(self, filename: str, user: str | None) -> None:
         self.filename = filename
+        self.user = user
         self.outcome = Outcome(queued=True)
         self.done = trio.Event()
 
@@ -71,14 +72,16 @@ class Starter:
         """What can't be started at once goes there, if there is one."""
         self._send_orders, self._receive_orders = trio.open_memory_channel[_Order](MOST_ORDERS)
 
-    async def start(self, filename: str) -> Outcome:
-        """Start printing if the printer is ready and idle; else queue it if that makes sense."""
+    async def start(self, filename: str, user: str | None = None) -> Outcome:
+        """Start printing for `user` if the printer is ready and idle; else queue it if that makes sense."""
         ready = self._printer.state == "ready"
         if ready and self._is_idle() and not (self.queue and self.queue.is_loading):
-            outcome = await self._order(filename)
-            return outcome if outcome.settled or self.queue is None else await self._enqueue(self.queue, filename)
+            outcome = await self._order(filename, user)
+            if outcome.settled or self.queue is None:
+                return outcome
+            return await self._enqueue(self.queue, filename, user)
         if self.queue is not None:
-            return await self._enqueue(self.queue, filename)
+            return await self._enqueue(self.queue, filename, user)
         if ready or self._printer.state in ("shutdown", "error"):
             return Outcome()  # busy; or stopped by a fault that somebody must look at first
         try:
@@ -123,21 +126,21 @@ class Starter:
     def _is_idle(self) -> bool:
         return not is_at_work(self._printer.mirror.get("print_stats"))
 
-    async def print_later(self, filename: str) -> bool:
+    async def print_later(self, filename: str, user: str | None = None) -> bool:
         """Put a file into the queue; False if there is none, or it takes no more."""
-        return self.queue is not None and (await self._enqueue(self.queue, filename)).queued
+        return self.queue is not None and (await self._enqueue(self.queue, filename, user)).queued
 
-    async def _enqueue(self, queue: JobQueue, filename: str) -> Outcome:
+    async def _enqueue(self, queue: JobQueue, filename: str, user: str | None) -> Outcome:
         try:
-            await queue.enqueue(filename)
+            await queue.enqueue(filename, user)
         except MoonError as error:
             logger.warning("%s can't be queued: %s", filename, error.message)
             return Outcome()
         return Outcome(queued=True)
 
-    async def _order(self, filename: str) -> Outcome:
+    async def _order(self, filename: str, user: str | None) -> Outcome:
         """Have a print started; who asked waits for a while, the start goes on without them."""
-        order = _Order(filename)
+        order = _Order(filename, user)
         try:
             self._send_orders.send_nowait(order)
         except trio.WouldBlock:
@@ -149,12 +152,12 @@ class Starter:
     async def _carry_out_orders(self) -> None:
         while True:
             order = await self._receive_orders.receive()
-            order.outcome = await self._try(order.filename)
+            order.outcome = await self._try(order.filename, order.user)
             order.done.set()
 
-    async def _try(self, filename: str) -> Outcome:
+    async def _try(self, filename: str, user: str | None = None) -> Outcome:
         try:
-            await self._printer.start_print(filename)
+            await self._printer.start_print(filename, user)
             return Outcome(started=True)
         except MoonError as error:
             logger.info("%s could not be started: %s", filename, error.message)

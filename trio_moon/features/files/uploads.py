@@ -46,7 +46,7 @@ class UploadDesk:
 
     def receive(self, caller: Caller, announced: int | None) -> Upload:
         """One request to `/server/files/upload`."""
-        upload = Upload(self, announced)
+        upload = Upload(self, announced, caller.user)
         self._open.add(upload)
         return upload
 
@@ -70,8 +70,9 @@ def _answer(place: Place, told: dict[str, object], outcome: Outcome) -> Reply:
 class Upload:
     """One upload: an Incoming. Whatever ends it early, nothing of it is left."""
 
-    def __init__(self, desk: UploadDesk, announced: int | None) -> None:
+    def __init__(self, desk: UploadDesk, announced: int | None, user: str | None) -> None:
         self._desk = desk
+        self._user = user
         self._announced = announced
         self._fields: dict[str, str] = {}
         self._name: tuple[str, ...] | None = None
@@ -144,7 +145,7 @@ class Upload:
         if is_gcode(place) and self._says("print"):
             if self._desk.prepare is not None:
                 await self._desk.prepare(place)
-            outcome = await self._desk.starter.start(place.path)
+            outcome = await self._desk.starter.start(place.path, self._user)
         return _answer(place, told, outcome)
 
     def abandon(self) -> None:

@@ -20,14 +20,16 @@ SCHEMA = Schema(
         " total_duration REAL NOT NULL, filament_used REAL NOT NULL, metadata BLOB NOT NULL, auxiliary BLOB NOT NULL);"
         "CREATE INDEX history_by_start ON history_jobs (start_time);"
         "CREATE TABLE history_totals (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID",
+        "ALTER TABLE history_jobs ADD COLUMN user TEXT NOT NULL DEFAULT 'No User';DROP INDEX history_by_start",
     ),
 )
 
 _COLUMNS = (
-    "number, filename, start_time, status, end_time, print_duration, total_duration, filament_used, metadata, auxiliary"
+    "number, filename, start_time, status, end_time, print_duration, total_duration, filament_used, metadata,"
+    " auxiliary, user"
 )
 _IN_TIME = "(? IS NULL OR start_time > ?) AND (? IS NULL OR end_time < ?)"
-_Row = tuple[int, str, float, str, float | None, float, float, float, bytes, bytes]
+_Row = tuple[int, str, float, str, float | None, float, float, float, bytes, bytes, str]
 
 SUMS = {"total_time": "total_duration", "total_print_time": "print_duration", "total_filament_used": "filament_used"}
 RECORDS = {"longest_job": "total_duration", "longest_print": "print_duration"}
@@ -44,7 +46,7 @@ class JobBook:
         row = _row(job)[1:]
 
         def write(connection: sqlite3.Connection) -> int:
-            query = f"INSERT INTO history_jobs ({_COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            query = f"INSERT INTO history_jobs ({_COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             return connection.execute(query, row).lastrowid or 0
 
         return replace(job, number=await self._database.write(write))
@@ -92,24 +94,17 @@ class JobBook:
         before: float | None = None,
         ascending: bool = False,
     ) -> list[Job]:
-        """Jobs in the order of their beginning; `limit` 0 means all of them.
+        """Jobs in the order of their beginning, whatever the clock showed then; `limit` 0 means all of them.
 
         `since` is compared with their beginning, `before` with their end, as Moonraker does: a job that goes on isn't
         before anything.
         """
         query = (
             f"SELECT {_COLUMNS} FROM history_jobs WHERE {_IN_TIME}"
-            f" ORDER BY start_time {'ASC' if ascending else 'DESC'}, number {'ASC' if ascending else 'DESC'}"
-            " LIMIT ? OFFSET ?"
+            f" ORDER BY number {'ASC' if ascending else 'DESC'} LIMIT ? OFFSET ?"
         )
         values = (since, since, before, before, limit or -1, start)
         return await self._database.read(lambda c: [_job(row) for row in c.execute(query, values)])
-
-    async def count(self, *, since: float | None = None, before: float | None = None) -> int:
-        """How many jobs there are of that time."""
-        query = f"SELECT count(*) FROM history_jobs WHERE {_IN_TIME}"
-        values = (since, since, before, before)
-        return cast(int, await self._database.read(lambda c: c.execute(query, values).fetchone()[0]))
 
     async def delete(self, number: int | None) -> list[int]:
         """Remove a job, or all of them (None); returns their numbers. Totals stay."""
@@ -167,11 +162,12 @@ def _row(job: Job) -> _Row:
         job.filament_used,
         encode(job.metadata),
         encode(job.auxiliary_data),
+        job.user,
     )
 
 
 def _job(row: _Row) -> Job:
-    number, filename, start, status, end, printed, total, used, metadata, auxiliary = row
+    number, filename, start, status, end, printed, total, used, metadata, auxiliary, user = row
     return Job(
         filename=filename,
         start_time=start,
@@ -183,4 +179,5 @@ def _job(row: _Row) -> Job:
         filament_used=used,
         metadata=cast(dict[str, object], decode(metadata)),
         auxiliary_data=cast(list[dict[str, object]], decode(auxiliary)),
+        user=user,
     )

@@ -8,10 +8,14 @@ from msgspec.structs import replace
 from trio_moon.model.job_state import JobEvent, Stats, seconds_of
 
 IN_PROGRESS = "in_progress"
+CANCELLED = "cancelled"
 INTERRUPTED = "interrupted"
 """We weren't there when the job ended."""
 DISCONNECTED = "klippy_disconnect"
 """We lost Klipper, and the job with it; perhaps it goes on."""
+
+NOBODY = "No User"
+"""Who has begun a print that wasn't asked of us: a macro, the printer's display."""
 
 _STATUSES = {"complete": "completed"}
 
@@ -29,6 +33,7 @@ class Job(Struct, frozen=True):
     filament_used: float = 0.0
     metadata: dict[str, object] = field(default_factory=dict)
     auxiliary_data: list[dict[str, object]] = field(default_factory=list)
+    user: str = NOBODY
 
     @property
     def uid(self) -> str:
@@ -57,7 +62,7 @@ class Job(Struct, frozen=True):
             "status": self.status,
             "start_time": self.start_time,
             "total_duration": self.total_duration,
-            "user": "No User",  # a string, as apps expect; who it was is not known
+            "user": self.user,
             "auxiliary_data": self.auxiliary_data,
         }
 

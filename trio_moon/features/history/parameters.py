@@ -12,10 +12,10 @@ MOST = 2**53
 
 
 class WhichJobs(msgspec.Struct, frozen=True):
-    """`limit` 0 means all."""
+    """`limit` 0 or less means all, `before` -1 nothing in particular."""
 
-    limit: Annotated[int, Meta(ge=0, le=MOST)] = 50
-    start: Annotated[int, Meta(ge=0, le=MOST)] = 0
+    limit: Annotated[int, Meta(ge=-MOST, le=MOST)] = 50
+    start: Annotated[int, Meta(ge=-MOST, le=MOST)] = 0
     since: float | None = None
     before: float | None = None
     order: Literal["asc", "desc", "ASC", "DESC"] = "desc"

@@ -13,7 +13,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from trio_moon.features.history.book import JobBook
-from trio_moon.features.history.job import DISCONNECTED, IN_PROGRESS, INTERRUPTED, Job, end_status, number_of, status_of
+from trio_moon.features.history.job import (
+    CANCELLED,
+    DISCONNECTED,
+    IN_PROGRESS,
+    INTERRUPTED,
+    NOBODY,
+    Job,
+    end_status,
+    number_of,
+    status_of,
+)
 from trio_moon.features.history.parameters import JobsToDelete, WhichJob, WhichJobs
 from trio_moon.model.errors import BadParams, MoonError, NoSpace, NotFound
 from trio_moon.model.job_state import ENDED, JobEvent, Stats, seconds_of, text_of
@@ -112,10 +122,10 @@ class History:
             await (self._write_down() if event is None else self._follow(event))
 
     async def _follow(self, event: JobEvent) -> None:
-        self._in_doubt = False
+        in_doubt, self._in_doubt = self._in_doubt, False
         if event.name == "started":
-            await self._end(INTERRUPTED)
-            await self._begin(event.stats)
+            await self._end(INTERRUPTED if in_doubt else CANCELLED)  # another print took its place before our eyes
+            await self._begin(event.stats, event.user)
             return
         self._take_up_again(event.stats)
         if self._job is None and event.name in ("paused", "resumed"):
@@ -126,11 +136,13 @@ class History:
         else:
             await self._write_down()
 
-    async def _begin(self, stats: Stats) -> None:
+    async def _begin(self, stats: Stats, user: str = "") -> None:
         filename = text_of(stats, "filename")
         started = time.time() - seconds_of(stats, "total_duration")
         metadata = await self._metadata(filename)
-        self._job = await self._book.add(Job(filename, started, metadata=metadata).measured_by(stats))
+        self._job = await self._book.add(
+            Job(filename, started, metadata=metadata, user=user or NOBODY).measured_by(stats)
+        )
         self._closed_too_early = None
         await self._files.note_print(filename, self._job.uid, started)
         await self._tell("added", self._job)
@@ -205,16 +217,15 @@ class History:
     # answering
 
     async def list_jobs(self, params: WhichJobs, caller: Caller) -> dict[str, object]:
-        """`count` is of all jobs in that time."""
+        """`count` is of the jobs that are listed."""
         jobs = await self._book.listed(
-            limit=params.limit,
-            start=params.start,
+            limit=max(0, params.limit),
+            start=max(0, params.start),
             since=params.since,
-            before=params.before,
+            before=None if params.before == -1 else params.before,
             ascending=params.order.lower() == "asc",
         )
-        count = await self._book.count(since=params.since, before=params.before)
-        return {"count": count, "jobs": await trio.to_thread.run_sync(self._shown, jobs)}
+        return {"count": len(jobs), "jobs": await trio.to_thread.run_sync(self._shown, jobs)}
 
     def _shown(self, jobs: list[Job]) -> list[dict[str, object]]:
         return [self._present(job).as_wire(exists=self._is_unchanged(job)) for job in jobs]

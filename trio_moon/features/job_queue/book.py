@@ -21,12 +21,13 @@ SCHEMA = Schema(
         "CREATE TABLE queued_jobs (number INTEGER PRIMARY KEY AUTOINCREMENT, place INTEGER NOT NULL,"
         " filename TEXT NOT NULL, time_added REAL NOT NULL);"
         "CREATE TABLE queue_notes (name TEXT PRIMARY KEY, note BLOB NOT NULL) WITHOUT ROWID",
+        "ALTER TABLE queued_jobs ADD COLUMN user TEXT",
     ),
 )
 
 MOST_JOBS = 1000
 
-_LISTED = "SELECT number, filename, time_added FROM queued_jobs ORDER BY place, number"
+_LISTED = "SELECT number, filename, time_added, user FROM queued_jobs ORDER BY place, number"
 _LAST_PLACE = "SELECT coalesce(max(place), 0) FROM queued_jobs"
 _FIRST_PLACE = "SELECT coalesce(min(place), 0) FROM queued_jobs"
 
@@ -51,8 +52,8 @@ class QueueBook:
         intent = msgspec.json.decode(notes["intent"], type=Intent) if "intent" in notes else None
         return jobs, memory, intent
 
-    async def add(self, filenames: Iterable[str], now: float, *, reset: bool = False) -> Jobs:
-        """Put jobs at the end, with `reset` in the place of all others; TooMany if they are."""
+    async def add(self, filenames: Iterable[str], now: float, *, user: str | None = None, reset: bool = False) -> Jobs:
+        """Put jobs at the end, for `user`, with `reset` in the place of all others; TooMany if they are."""
         names = list(filenames)
 
         def write(connection: sqlite3.Connection) -> None:
@@ -62,8 +63,10 @@ class QueueBook:
             if waiting + len(names) > MOST_JOBS:
                 raise TooMany(f"the job queue holds {MOST_JOBS} jobs at most")
             [last] = connection.execute(_LAST_PLACE).fetchone()
-            rows = [(place, name, now) for place, name in enumerate(names, last + 1)]
-            connection.executemany("INSERT INTO queued_jobs (place, filename, time_added) VALUES (?, ?, ?)", rows)
+            rows = [(place, name, now, user) for place, name in enumerate(names, last + 1)]
+            connection.executemany(
+                "INSERT INTO queued_jobs (place, filename, time_added, user) VALUES (?, ?, ?, ?)", rows
+            )
 
         return await self._change(write)
 

@@ -13,6 +13,7 @@ class QueuedJob(Struct, frozen=True):
     number: int
     filename: str
     time_added: float
+    user: str | None = None
 
     @property
     def uid(self) -> str:
@@ -37,12 +38,13 @@ class Intent(Struct, frozen=True):
     last_filename: str
     last_state: str
     last_duration: float
+    user: str | None = None
 
     @classmethod
     def of(cls, job: QueuedJob, stats: Stats) -> Intent:
         """The intent to print `job` now."""
         state, name = text_of(stats, "state"), text_of(stats, "filename")
-        return cls(job.number, job.filename, name, state, seconds_of(stats, "total_duration"))
+        return cls(job.number, job.filename, name, state, seconds_of(stats, "total_duration"), job.user)
 
     def has_happened(self, stats: Stats) -> bool:
         """Whether Klipper, which was asked and whose answer nobody heard, has printed the job or does."""

@@ -128,7 +128,7 @@ class Loader:
 
     async def _start(self, intent: Intent) -> None:
         try:
-            await self._printer.start_print(intent.filename)
+            await self._printer.start_print(intent.filename, intent.user)
         except KlippyAway:
             if self._asked:  # it may have heard us
                 self.doubt, self._intent = intent, None

@@ -185,20 +185,21 @@ class JobQueue:
         for name, path in paths.items():
             if path is None:
                 raise BadParams(f"G-Code File {name:.200} does not exist")
-        await self._put([path for name in filenames if (path := paths[name]) is not None], reset=params.reset)
+        found = [path for name in filenames if (path := paths[name]) is not None]
+        await self._put(found, caller.user, reset=params.reset)
         return self._as_wire()
 
-    async def enqueue(self, filename: str) -> None:
+    async def enqueue(self, filename: str, user: str | None = None) -> None:
         """Put a file that is known to exist at the end of the queue."""
-        await self._put([filename])
+        await self._put([filename], user)
 
     @property
     def is_loading(self) -> bool:
         """Whether the queue is about to start a print."""
         return self._line.is_loading
 
-    async def _put(self, paths: list[str], *, reset: bool = False) -> None:
-        jobs = await self._book.add(paths, time.time(), reset=reset)
+    async def _put(self, paths: list[str], user: str | None, *, reset: bool = False) -> None:
+        jobs = await self._book.add(paths, time.time(), user=user, reset=reset)
         self._line.added(jobs, at_work=self._at_work)
         self._obey()
 

@@ -85,7 +85,7 @@ class LocalFiles:
                 entry = await self._find(path, caller)
                 if entry["type"] == "folder":
                     raise BadParams("a folder can't be printed")
-                return await self._select(path, start=params.print)
+                return await self._select(path, caller, start=params.print)
             case "unselect":
                 self._octoprint.selected = None
                 return NOTHING
@@ -94,15 +94,15 @@ class LocalFiles:
             case _:
                 raise BadParams(f"{params.command!r:.60} is no command: use select, unselect, copy or move")
 
-    async def _select(self, path: str, *, start: bool) -> Reply:
+    async def _select(self, path: str, caller: Caller, *, start: bool) -> Reply:
         try:
             self._octoprint.check_idle()
             self._octoprint.selected = path
             if start:
-                await self._octoprint.printer.start_print(path)
+                await self._octoprint.printer.start_print(path, caller.user)
                 self._octoprint.selected = None
         except (Conflict, KlippyRefused):
-            if not start or not await self._octoprint.print_later(path):
+            if not start or not await self._octoprint.print_later(path, caller.user):
                 raise
             self._octoprint.selected = None
         return NOTHING
@@ -162,7 +162,7 @@ class LocalFiles:
         if not params.print:
             self._octoprint.selected = path
             return NOTHING
-        return await self._select(path, start=True)
+        return await self._select(path, caller, start=True)
 
 
 def _items(listed: Mapping[str, object], key: str) -> list[Mapping[str, object]]:

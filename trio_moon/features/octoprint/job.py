@@ -69,31 +69,31 @@ class Job:
     async def command(self, params: JobCommand, caller: Caller) -> Reply:
         match params.command:
             case "start":
-                await self._start()
+                await self._start(caller)
             case "cancel":
                 await self._change("pause_resume/cancel", "Cancelling")
             case "restart":
-                await self._restart()
+                await self._restart(caller)
             case "pause":
                 await self._pause(params.action)
             case _:
                 raise BadParams(f"{params.command!r:.60} is no command: use start, cancel, restart or pause")
         return NOTHING
 
-    async def _start(self) -> None:
+    async def _start(self, caller: Caller) -> None:
         self._octoprint.check_idle()
         name = self._file()
         if name is None:
             raise Conflict("no file is selected")
-        await self._printer.start_print(name)
+        await self._printer.start_print(name, caller.user)
         self._octoprint.selected = None
 
-    async def _restart(self) -> None:
+    async def _restart(self, caller: Caller) -> None:
         name = self._file()
         if self._octoprint.state.text != "Paused" or name is None:
             raise Conflict("only a paused print can be started anew")
         await self._change("pause_resume/cancel", "Cancelling")
-        await self._printer.start_print(name)
+        await self._printer.start_print(name, caller.user)
 
     async def _pause(self, action: str) -> None:
         if action not in ("pause", "resume", "toggle"):

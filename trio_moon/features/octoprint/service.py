@@ -29,7 +29,7 @@ class OctoPrint:
         settings: OctoPrintSettings,
         printer: Printer,
         own: OwnApi,
-        print_later: Callable[[str], Awaitable[bool]],
+        print_later: Callable[[str, str | None], Awaitable[bool]],
         instance: str = "",
     ) -> None:
         """`print_later` queues a file if that is configured. `instance` tells printers on the same machine apart."""
