@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -105,7 +106,7 @@ class Server:
 
     def _what_changes_seldom(self) -> dict[str, object]:
         """The dear part of `server.info`, gathered once for all who ask within a moment."""
-        now = trio.current_time()
+        now = time.monotonic()
         if now >= self._seldom_until:
             around = self._around
             seldom: dict[str, object] = {
