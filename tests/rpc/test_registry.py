@@ -5,7 +5,7 @@ import time
 import pytest
 from msgspec import Struct
 
-from trio_moon.model.errors import Forbidden, Unauthorized, UnknownMethod, WrongVerb
+from trio_moon.model.errors import Unauthorized, UnknownMethod, WrongVerb
 from trio_moon.rpc.binding import NoParams
 from trio_moon.rpc.caller import Caller, Transport
 from trio_moon.rpc.endpoint import Endpoint
@@ -126,7 +126,7 @@ async def test_who_is_unknown_may_only_call_what_is_open(registry: Registry) -> 
 
 
 async def test_methods_keep_to_their_transports(registry: Registry) -> None:
-    with pytest.raises(Forbidden):
+    with pytest.raises(UnknownMethod):
         await registry.call(registry.named("server.websocket.id"), {}, KNOWN)
 
 

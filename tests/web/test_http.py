@@ -109,7 +109,7 @@ async def test_a_body_that_cannot_be_understood_is_refused_with_a_sentence(
         ("GET", "/server/number?number=x", 400),
         ("GET", "/server/bug", 500),
         ("GET", "/server/away", 503),
-        ("GET", "/server/websocket/id", 403),
+        ("GET", "/server/websocket/id", 404),
         ("GET", "/server/files/missing.gcode", 404),
         ("GET", "/server/jsonrpc", 405),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from trio_moon.model.errors import Forbidden, Unauthorized, UnknownMethod, WrongVerb
+from trio_moon.model.errors import Unauthorized, UnknownMethod, WrongVerb
 from trio_moon.rpc.binding import Arguments
 from trio_moon.rpc.caller import Caller
 from trio_moon.rpc.endpoint import Endpoint, Method, methods_of
@@ -104,4 +104,4 @@ def permit(method: Method, caller: Caller) -> None:
     if not (caller.authorized or method.endpoint.open_to_all):
         raise Unauthorized
     if caller.transport not in method.transports:
-        raise Forbidden(f"{method.name or method.endpoint.path} is not available over this transport")
+        raise UnknownMethod(f"{method.name or method.endpoint.path} is not available over this transport")

@@ -160,8 +160,10 @@ async def test_the_file_is_compacted_and_copied(table: Iterable[Endpoint], tmp_p
     made = await ask(table, "server.database.post_backup", filename="before-update.db")
     assert stat.S_IMODE(Path(made["backup_path"]).stat().st_mode) == 0o600
     assert (await ask(table, "server.database.list"))["backups"] == ["before-update.db"]
-    with pytest.raises(BadParams, match="exists"):
-        await ask(table, "server.database.post_backup", filename="before-update.db")
+    Path(made["backup_path"]).write_text("an older one")
+    assert await ask(table, "server.database.post_backup", filename="before-update.db") == made
+    assert Path(made["backup_path"]).read_bytes().startswith(b"SQLite format 3")
+    assert [path.name for path in (tmp_path / "backups").iterdir()] == ["before-update.db"]
     for filename in ("../x.db", "/etc/passwd", ".hidden", "a/b", "漢" * 90):
         with pytest.raises(BadParams):
             await ask(table, "server.database.post_backup", filename=filename)

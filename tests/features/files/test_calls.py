@@ -47,11 +47,11 @@ async def test_an_unknown_root_is_not_found(world: World) -> None:
 
 async def test_roots_tell_path_and_permissions(world: World) -> None:
     assert await world.call("roots") == [
-        {"name": "gcodes", "path": str(world.gcodes), "permissions": "rw"},
         {"name": "config", "path": str(world.paths.config), "permissions": "rw"},
         {"name": "logs", "path": str(world.paths.logs), "permissions": "r"},
+        {"name": "gcodes", "path": str(world.gcodes), "permissions": "rw"},
     ]
-    assert world.files.registered_directories() == ["gcodes", "config", "logs"]
+    assert world.files.registered_directories() == ["config", "logs", "gcodes"]
 
 
 async def test_a_directory_shows_files_folders_usage_and_its_root(world: World) -> None:
@@ -156,6 +156,15 @@ async def test_a_file_that_is_moved_over_another_replaces_it(world: World) -> No
     await world.call("move", source="gcodes/a.gcode", dest="gcodes/b.gcode")
     assert world.all_files() == {"gcodes/b.gcode"}
     assert (world.gcodes / "b.gcode").read_text() == "new"
+
+
+async def test_a_file_that_is_moved_into_a_folder_replaces_nothing_there(world: World) -> None:
+    world.write("gcodes/a.gcode", "new")
+    world.write("gcodes/sub/a.gcode", "old")
+    with pytest.raises(BadParams, match="exists already"):
+        await world.call("move", source="gcodes/a.gcode", dest="gcodes/sub")
+    assert (world.gcodes / "sub/a.gcode").read_text() == "old"
+    assert (world.gcodes / "a.gcode").read_text() == "new"
 
 
 async def test_copies_of_files_and_folders(world: World) -> None:

@@ -256,6 +256,7 @@ async def test_metadata_is_found_when_asked_for(world: World) -> None:
     for shown in found["thumbnails"]:
         assert (world.gcodes / "sub" / shown["relative_path"]).stat().st_size == shown["size"]
     assert world.told("notify_metadata_update") == [found]
+    assert await world.call("thumbnails", filename="sub/nope.gcode") == []
     assert await world.call("thumbnails", filename="sub/part.gcode") == [
         {"thumbnail_path": f"sub/{t.pop('relative_path')}", **t} for t in found["thumbnails"]
     ]

@@ -143,19 +143,20 @@ class UserDatabase:
         return await self._on_file(work)
 
     async def post_backup(self, params: NewBackup, caller: Caller) -> dict[str, object]:
-        """Write a copy of the whole database beside the others."""
+        """Write a copy of the whole database beside the others; it takes the place of one of its name."""
         name = params.filename or f"trio_moon-backup-{time.strftime('%Y%m%d-%H%M%S')}.db"
         path = self._backups / _checked_backup(name)
 
         def work(connection: sqlite3.Connection) -> dict[str, object]:
             self._backups.mkdir(parents=True, exist_ok=True)
-            if path.exists():
-                raise BadParams(f"Backup {name} exists already")
-            create_private(path, anew=True)
+            unfinished = self._backups / ".unfinished"
+            unfinished.unlink(missing_ok=True)
+            create_private(unfinished, anew=True)
             try:
-                connection.execute("VACUUM INTO ?", (str(path),))
+                connection.execute("VACUUM INTO ?", (str(unfinished),))
+                unfinished.replace(path)
             except BaseException:
-                path.unlink(missing_ok=True)
+                unfinished.unlink(missing_ok=True)
                 raise
             return {"backup_path": str(path)}
 

@@ -109,6 +109,17 @@ class Changes:
             raise BadParams(f"'{source}' can't be put into itself")
         return final
 
+    def goal_of_move(self, source: Place, dest: Place) -> Place:
+        """Where a move ends. Only what is named is replaced, nothing that the folder it goes into happens to hold."""
+        final = self.goal(source, dest)
+        if final == dest:
+            return final
+        try:
+            listing.find(self._roots, final)
+        except NotFound:
+            return final
+        raise BadParams(f"'{final}' exists already")
+
     def move(self, source: Place, dest: Place) -> bool:
         """Rename on the same disk; whether it was possible (False: the disks differ, copy and delete instead)."""
         self._roots.check_writable(source)

@@ -96,7 +96,10 @@ class FileCalls:
 
     async def thumbnails(self, params: GcodeFile, caller: Caller) -> object:
         gcode = place_in("gcodes", params.filename)
-        kept = await self._metadata.get(gcode)
+        try:
+            kept = await self._metadata.get(gcode)
+        except NotFound:
+            return []  # as Moonraker: nothing that could have pictures is there
         folder = "".join(f"{part}/" for part in gcode.parent.parts)
         return [
             {
@@ -131,7 +134,7 @@ class FileCalls:
     async def move(self, params: Transfer, caller: Caller) -> object:
         source, dest = parse_place(params.source), parse_place(params.dest)
         async with self._library.alone_in_roots_of(source, dest):
-            dest = await self._library.on_disk(self._changes.goal, source, dest)
+            dest = await self._library.on_disk(self._changes.goal_of_move, source, dest)
             await self._library.check_unused(source, dest)  # not of the folder that it goes into
             found = await self._library.on_disk(listing.find, self._roots, source)
             if not await self._library.on_disk(self._changes.move, source, dest):
