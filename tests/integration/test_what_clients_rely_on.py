@@ -81,6 +81,21 @@ async def test_programs_that_show_the_reason_of_an_answer_alone_show_what_is_wro
         assert answer.reason_phrase in ("Not Found", "Bad Request"), answer.reason_phrase
 
 
+async def test_gcode_may_be_run_by_get_by_whom_no_page_could_play(client: Client) -> None:
+    """CYD-Klipper's displays and the Telegram bot know no other way; a picture on a page could do it without a key."""
+    key = {"X-Api-Key": await client.result("/access/api_key")}
+    heard = {"script": "M118 by GET"}
+    for verb, headers in (("GET", {}), ("HEAD", {}), ("HEAD", key)):
+        for path in ("/printer/gcode/script", "/printer/emergency_stop"):
+            answer = await client.request(verb, path, params=heard, headers=headers)
+            assert (answer.status_code, answer.headers["allow"]) == (405, "POST"), (verb, path)
+    assert (await client.get("/printer/gcode/script", params=heard, headers=key)).json() == {"result": "ok"}
+    store = (await client.result("/server/gcode_store"))["gcode_store"]
+    assert [said["message"] for said in store if said["type"] == "command"] == ["M118 by GET"]
+    assert (await client.get("/printer/emergency_stop", headers=key)).status_code == 200
+    assert (await client.result("/printer/info"))["state"] == "shutdown"
+
+
 async def test_requests_of_the_wrong_kind_are_told_what_is_missing(client: Client) -> None:
     plain = await client.get("/websocket")
     assert plain.status_code == 400

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -14,7 +14,7 @@ from trio_moon.printer.printer import Printer
 from trio_moon.printer.subscriptions import Wanted, as_wire, parse_wanted
 from trio_moon.rpc.binding import AnyParams, Arguments, NoParams, binder
 from trio_moon.rpc.caller import Caller, Transport
-from trio_moon.rpc.endpoint import Endpoint, Method
+from trio_moon.rpc.endpoint import Endpoint, Handler, Method
 
 _Plain = Callable[[NoParams, Caller], Awaitable[Raw]]
 
@@ -68,7 +68,7 @@ def endpoints(printer: Printer) -> tuple[Endpoint, ...]:
     calls = PrinterCalls(printer)
     return (
         Endpoint("/printer/info", NoParams, GET=calls.prompt("info")),
-        Endpoint("/printer/emergency_stop", NoParams, POST=calls.emergency_stop),
+        _also_by_get("/printer/emergency_stop", NoParams, calls.emergency_stop),
         Endpoint("/printer/restart", NoParams, POST=calls.plain("gcode/restart")),
         Endpoint("/printer/firmware_restart", NoParams, POST=calls.plain("gcode/firmware_restart")),
         Endpoint("/printer/objects/list", NoParams, GET=calls.prompt("objects/list")),
@@ -87,13 +87,19 @@ def endpoints(printer: Printer) -> tuple[Endpoint, ...]:
             transports=Transport.SESSION,
         ),
         Endpoint("/printer/query_endstops/status", NoParams, GET=calls.plain("query_endstops/status")),
-        Endpoint("/printer/gcode/script", Script, POST=calls.script),
+        _also_by_get("/printer/gcode/script", Script, calls.script),
         Endpoint("/printer/gcode/help", NoParams, GET=calls.prompt("gcode/help")),
         Endpoint("/printer/print/start", PrintStart, POST=calls.start_print),
         Endpoint("/printer/print/pause", NoParams, POST=calls.plain("pause_resume/pause")),
         Endpoint("/printer/print/resume", NoParams, POST=calls.plain("pause_resume/resume")),
         Endpoint("/printer/print/cancel", NoParams, POST=calls.plain("pause_resume/cancel")),
     )
+
+
+def _also_by_get(path: str, params: type[Any], handler: Handler) -> Endpoint:
+    """What CYD-Klipper and the Telegram bot ask for by GET, as Moonraker lets everybody do."""
+    names = {"POST": path.strip("/").replace("/", "."), "GET": ""}
+    return Endpoint(path, params, GET=handler, POST=handler, rpc_names=names, acts_by_get=True)
 
 
 class PrinterCalls:

@@ -11,6 +11,8 @@ from msgspec import Struct, field
 from trio_moon.kit.status_box import StatusView
 from trio_moon.rpc.packet import Packet
 
+TRUSTED_USER = "_TRUSTED_USER_"
+
 
 class Transport(enum.Flag):
     """How a call can arrive."""
@@ -72,3 +74,8 @@ class Caller(Struct, eq=False, weakref=True):
     def authorized(self) -> bool:
         """Whether calls that need authorisation may be made."""
         return self.user is not None
+
+    @property
+    def has_shown_credentials(self) -> bool:
+        """Whether more than an address, which a web page could borrow, speaks for the caller."""
+        return self.user not in (None, TRUSTED_USER)

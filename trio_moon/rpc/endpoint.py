@@ -44,6 +44,8 @@ class Endpoint(Struct, frozen=True):
     """Whether HTTP answers `{"result": value}`; the OctoPrint chapter doesn't."""
     open_to_all: bool = False
     """Whether a caller who isn't authorised may call."""
+    acts_by_get: bool = False
+    """Whether GET changes something, as old clients want it: then it takes credentials, which no foreign page has."""
     upload: Receive | None = None
     """For POST: a multipart body is streamed here instead of becoming arguments."""
     form: type[Any] | None = None

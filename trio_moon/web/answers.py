@@ -219,6 +219,8 @@ class Answers:
                 raise Unauthorized from None
             raise
         permit(method, caller)
+        if method.endpoint.acts_by_get and method.verb == "GET":
+            _refuse_pages(head, caller)
         return Call(self, head, caller, method, held)
 
     def _preflight(self, head: RequestHead) -> Answer:
@@ -250,6 +252,12 @@ class Answers:
             if cors:
                 answer.headers = {**cors, **answer.headers}
         return answer
+
+
+def _refuse_pages(head: RequestHead, caller: Caller) -> None:
+    """A picture on any page could send this GET, but it couldn't show a key."""
+    if head.verb != "GET" or not caller.has_shown_credentials:
+        raise WrongVerb(f"{head.verb} on {head.path} takes an API key or a login: use POST", ("POST",))
 
 
 def _file_answer(head: RequestHead, download: Download, headers: Mapping[str, str]) -> Answer:

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from tests.features.access.conftest import head
-from trio_moon.features.access import API_KEY_USER, TRUSTED_USER, Access
+from trio_moon.features.access import API_KEY_USER, Access
 from trio_moon.model.errors import Forbidden, Unauthorized
 from trio_moon.rpc.binding import NoParams
-from trio_moon.rpc.caller import Transport
+from trio_moon.rpc.caller import TRUSTED_USER, Transport
 from trio_moon.rpc.request_head import Doorkeeper
 
 MakeAccess = Callable[..., Awaitable[Access]]

@@ -10,12 +10,12 @@ import trio.testing
 
 from tests.features.access.conftest import head
 from tests.features.letterbox import Letterbox
-from trio_moon.features.access import API_KEY_USER, TRUSTED_USER, Access, AccessSettings, endpoints
+from trio_moon.features.access import API_KEY_USER, Access, AccessSettings, endpoints
 from trio_moon.features.access.parameters import Login, NamedUser, NewUser
 from trio_moon.model.errors import BadParams, MoonError, NoSpace, TooMany, Unauthorized
 from trio_moon.rpc.audience import Audience
 from trio_moon.rpc.binding import NoParams
-from trio_moon.rpc.caller import Caller, Session, Transport
+from trio_moon.rpc.caller import TRUSTED_USER, Caller, Session, Transport
 from trio_moon.rpc.registry import Registry
 
 MakeAccess = Callable[..., Awaitable[Access]]

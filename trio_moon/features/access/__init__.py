@@ -3,6 +3,6 @@
 from trio_moon.features.access.endpoints import endpoints
 from trio_moon.features.access.service import Access
 from trio_moon.features.access.settings import AccessSettings
-from trio_moon.features.access.users import API_KEY_USER, TRUSTED_USER, KeyValues
+from trio_moon.features.access.users import API_KEY_USER, KeyValues
 
-__all__ = ["API_KEY_USER", "TRUSTED_USER", "Access", "AccessSettings", "KeyValues", "endpoints"]
+__all__ = ["API_KEY_USER", "Access", "AccessSettings", "KeyValues", "endpoints"]

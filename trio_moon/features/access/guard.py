@@ -9,9 +9,8 @@ from urllib.parse import parse_qsl
 from trio_moon.features.access.networks import Proxies, TrustedClients
 from trio_moon.features.access.settings import AccessSettings
 from trio_moon.features.access.sites import Sites
-from trio_moon.features.access.users import TRUSTED_USER
 from trio_moon.model.errors import Forbidden, Unauthorized
-from trio_moon.rpc.caller import Caller, Session, Transport
+from trio_moon.rpc.caller import TRUSTED_USER, Caller, Session, Transport
 from trio_moon.rpc.request_head import RequestHead
 
 HARMLESS_VERBS = frozenset({"GET", "HEAD", "OPTIONS"})

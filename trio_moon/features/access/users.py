@@ -15,8 +15,8 @@ from trio_moon.features.access.passwords import NOBODYS, check_password, hash_pa
 from trio_moon.features.access.web_tokens import BadToken, Kind, check_token, claimed_username, make_token
 from trio_moon.kit.threads import Workers
 from trio_moon.model.errors import BadParams, TooMany, Unauthorized
+from trio_moon.rpc.caller import TRUSTED_USER
 
-TRUSTED_USER = "_TRUSTED_USER_"
 API_KEY_USER = "_API_KEY_USER_"
 RESERVED = frozenset({TRUSTED_USER, API_KEY_USER})
 

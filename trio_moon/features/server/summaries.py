@@ -31,6 +31,8 @@ SUMMARIES = {
     # printer
     "POST /printer/objects/query": "The present values of printer objects, with the question in the body.",
     "printer.emergency_stop": "Stop motors and heaters at once.",
+    "GET /printer/emergency_stop": "The same, for clients that know no POST; it takes an API key or a login.",
+    "GET /printer/gcode/script": "Run G-code, for clients that know no POST; it takes an API key or a login.",
     "printer.firmware_restart": "Restart Klipper and its microcontrollers.",
     "printer.gcode.help": "The G-code commands that Klipper offers, with their help.",
     "printer.gcode.script": "Run lines of G-code; answers when they are done.",
