@@ -19,7 +19,8 @@ from trio_moon.rpc.arguments import parse_body, parse_query
 from trio_moon.rpc.caller import Caller, Transport
 from trio_moon.rpc.request_head import RequestHead
 from trio_moon.web.downloads import parse_range
-from trio_moon.web.frames import TEXT, FrameReader, Violation
+from trio_moon.web.frame_reader import FrameReader
+from trio_moon.web.frames import TEXT, Violation
 from trio_moon.web.multipart import MultipartReader, boundary_of
 from trio_moon.web.request_parser import BadRequest, parse_head
 

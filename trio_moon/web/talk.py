@@ -11,7 +11,8 @@ from trio_moon.model.errors import TooLarge, TooMany
 from trio_moon.rpc.caller import Caller
 from trio_moon.web.body_reader import Pace
 from trio_moon.web.connection import Connection
-from trio_moon.web.frames import CLOSE, PING, PONG, TEXT, FrameReader, Violation, frame_close, frame_control, frame_text
+from trio_moon.web.frame_reader import FrameReader
+from trio_moon.web.frames import CLOSE, PING, PONG, TEXT, Violation, frame_close, frame_control, frame_text
 from trio_moon.web.outlet import Outlet
 from trio_moon.web.pieces import Pieces
 from trio_moon.web.sessions import Sessions
