@@ -6,8 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_moon.features.spoolman.proxy import ProxyCall, checked_path
-from trio_moon.model.errors import BadParams
+from trio_moon.features.spoolman.client import SpoolmanClient
+from trio_moon.features.spoolman.exchange import Answer
+from trio_moon.features.spoolman.proxy import ProxyCall, checked_path, forward
+from trio_moon.kit.json_codec import Raw
+from trio_moon.model.errors import BadParams, SpoolmanRefused
 
 
 def call(**arguments: object) -> ProxyCall:
@@ -101,3 +104,31 @@ def test_nulls_mean_absent() -> None:
     assert call(query="?a=ö&b=%20 c").query == "a=%C3%B6&b=%20%20c"
     assert call(request_method="POST", body={"filament_id": 1}).body == b'{"filament_id":1}'
     assert call(request_method="POST", body=[]).body == b"[]"
+
+
+class Answering(SpoolmanClient):
+    """A client whose Spoolman always answers the same."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def request(self, method: str, path: str, query: str | None, body: bytes | None) -> Answer:
+        return Answer(200, {}, self._body)
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        (b'[{"id": 1}, 2.50]', Raw(b'[{"id": 1}, 2.50]')),  # as it came: nobody waits for a megabyte to be decoded
+        (b'"\\ud800"', "?"),
+        (b"", None),
+    ],
+)
+async def test_answers_are_passed_on_as_json_that_everybody_can_read(body: bytes, value: object) -> None:
+    assert await forward(Answering(body), call()) == value
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[1,]", b"[" * 100_000, b'"\xff"', b"{} {}"])
+async def test_what_is_no_json_is_not_passed_on(body: bytes) -> None:
+    with pytest.raises(SpoolmanRefused, match="not JSON"):
+        await forward(Answering(body), call())

@@ -7,6 +7,7 @@ import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
+import h11
 import trio
 from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, wrap_client_stream
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
@@ -106,6 +107,7 @@ class LiveLink:
             ConnectionClosed,
             LocalProtocolError,
             RemoteProtocolError,
+            h11.ProtocolError,
         ) as errors:
             reason = _describe(errors)
         finally:

@@ -11,7 +11,7 @@ import msgspec
 
 from trio_moon.features.spoolman.client import SpoolmanClient
 from trio_moon.features.spoolman.exchange import Answer, NeverSent, NoAnswer
-from trio_moon.kit.json_codec import NotJson, encode
+from trio_moon.kit.json_codec import NotJson, Raw, decode, encode
 from trio_moon.model.errors import BadParams, SpoolmanAway, SpoolmanRefused
 from trio_moon.rpc.binding import Arguments
 
@@ -156,12 +156,21 @@ def _value(answer: Answer) -> tuple[object, str | None]:
     if not answer.body:
         return None, None
     try:
-        return answer.json(), None
+        return _passed_on(answer.body), None
     except NotJson:
         kind = answer.headers.get("content-type", "")
         if kind.startswith(("text/csv", "text/plain")):
             return answer.body.decode(errors="replace"), None
         return None, "Spoolman's answer is not JSON"
+
+
+def _passed_on(body: bytes) -> object:
+    """The value of a JSON text, if possible undecoded: that of a whole store of spools would stop us for a second."""
+    try:
+        body.decode()
+        return msgspec.json.decode(body, type=Raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return decode(body)
 
 
 def _title(name: str) -> str:

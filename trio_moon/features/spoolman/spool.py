@@ -35,7 +35,7 @@ class Spool(Struct, frozen=True):
     def cost_per_mm(self) -> float | None:
         if self.cost_per_gram is None or self.grams_per_mm is None:
             return None
-        return self.cost_per_gram * self.grams_per_mm
+        return _number(self.cost_per_gram * self.grams_per_mm)
 
     @classmethod
     def from_wire(cls, value: object) -> Spool | None:
@@ -72,17 +72,22 @@ class Spool(Struct, frozen=True):
 def _grams_per_mm(density: float | None, diameter: float | None) -> float | None:
     if density is None or diameter is None or density <= 0 or diameter <= 0:
         return None
-    return density * math.pi * (diameter / 2) ** 2 / 1000
+    return _number(density * math.pi * (diameter / 2) * (diameter / 2) / 1000)
 
 
 def _ratio(price: float | None, grams: float | None) -> float | None:
-    return price / grams if price is not None and grams else None
+    return _number(price / grams) if price is not None and grams else None
 
 
 def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    """A finite number; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # hundreds of digits
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _text(value: object) -> str:
