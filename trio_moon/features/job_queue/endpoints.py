@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trio_moon.features.job_queue.parameters import JobsToAdd, JobsToRemove, WhichJob
+from trio_moon.features.job_queue.parameters import JobsToAdd, JobsToRemove, JobToJump
 from trio_moon.features.job_queue.service import JobQueue
 from trio_moon.rpc.binding import NoParams
 from trio_moon.rpc.endpoint import Endpoint
@@ -16,5 +16,5 @@ def endpoints(queue: JobQueue) -> tuple[Endpoint, ...]:
         Endpoint("/server/job_queue/job", JobsToRemove, DELETE=queue.remove),
         Endpoint("/server/job_queue/pause", NoParams, POST=queue.pause),
         Endpoint("/server/job_queue/start", NoParams, POST=queue.start),
-        Endpoint("/server/job_queue/jump", WhichJob, POST=queue.jump),
+        Endpoint("/server/job_queue/jump", JobToJump, POST=queue.jump),
     )

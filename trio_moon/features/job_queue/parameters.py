@@ -36,7 +36,7 @@ class JobsToRemove(msgspec.Struct, frozen=True):
         return _listed(self.job_ids)
 
 
-class WhichJob(msgspec.Struct, frozen=True):
+class JobToJump(msgspec.Struct, frozen=True):
     job_id: str
 
 

@@ -14,7 +14,7 @@ from trio_moon.features.job_queue.book import MOST_JOBS, QueueBook
 from trio_moon.features.job_queue.job import number_of, numbers_of
 from trio_moon.features.job_queue.line import Line, Load, Memory
 from trio_moon.features.job_queue.loader import Errand, Files, Loader
-from trio_moon.features.job_queue.parameters import JobsToAdd, JobsToRemove, WhichJob
+from trio_moon.features.job_queue.parameters import JobsToAdd, JobsToRemove, JobToJump
 from trio_moon.features.job_queue.settings import JobQueueSettings
 from trio_moon.model.errors import BadParams, NoSpace, TooMany
 from trio_moon.model.events import KlippyConnected, KlippyEvent, KlippyLost, KlippyReady, KlippyShutdown
@@ -211,7 +211,7 @@ class JobQueue:
             self._obey()
         return self._as_wire()
 
-    async def jump(self, params: WhichJob, caller: Caller) -> dict[str, object]:
+    async def jump(self, params: JobToJump, caller: Caller) -> dict[str, object]:
         """Let a job be the next."""
         number = number_of(params.job_id)
         if number is None or number not in {job.number for job in self._line.jobs}:
