@@ -15,6 +15,7 @@ import trio
 from tests.integration.service import Client, Process, RpcSocket, configure, running
 from tests.until import until
 from trio_moon.model.paths import DataPaths
+from trio_moon.printer.printer import Printer
 from trio_moon.testing import SimulatedKlipper
 
 SHORT = b"G28\nG1 X100 F600\nG1 X0 F600\n"
@@ -31,8 +32,11 @@ LONG_ENOUGH = 2.5
 class Bench:
     """A service, its printer, and a frontend that listens."""
 
-    def __init__(self, klipper: SimulatedKlipper, client: Client, socket: RpcSocket, paths: DataPaths) -> None:
+    def __init__(
+        self, klipper: SimulatedKlipper, printer: Printer, client: Client, socket: RpcSocket, paths: DataPaths
+    ) -> None:
         self.klipper = klipper
+        self.printer = printer
         self.client = client
         self.paths = paths
         self._socket = socket
@@ -117,7 +121,7 @@ async def bench(
         await nursery.start(klipper.run)
         async with running(paths) as (app, client), client.websocket() as socket:
             await until(lambda: app.printer.state == "ready")
-            yield Bench(klipper, client, socket, paths)
+            yield Bench(klipper, app.printer, client, socket, paths)
         nursery.cancel_scope.cancel()
 
 
@@ -327,6 +331,7 @@ async def test_on_startup_an_idle_printer_loads_the_next_job(tmp_path: Path) -> 
     async with bench(tmp_path, ON_STARTUP) as house:
         await house.add("short.gcode", "short.gcode")
         house.klipper.shut_down()
+        await until(lambda: house.printer.state == "shutdown")  # one that is over at once has no known cause
         await house.client.post("/printer/firmware_restart")
         await until(lambda: house.asked() == ["short.gcode"])
         await house.stays("paused", ["short.gcode"])
