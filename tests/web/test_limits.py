@@ -38,9 +38,14 @@ from trio_moon.web.pieces import Pieces
 from trio_moon.web.settings import FrontSettings
 
 
+def limited(**limits: float) -> FrontSettings:
+    """Settings that are impatient, but for these limits."""
+    return FrontSettings(limits=replace(IMPATIENT, **limits))
+
+
 @pytest.fixture
 async def impatient(tmp_path: Path) -> AsyncIterator[Running]:
-    async with open_front(tmp_path, FrontSettings(limits=IMPATIENT)) as running:
+    async with open_front(tmp_path, limited()) as running:
         yield running
 
 
@@ -103,8 +108,7 @@ async def test_a_slow_upload_is_ended_and_leaves_nothing(impatient: Running) -> 
 
 
 async def test_an_upload_that_drips_after_a_burst_is_ended_too(tmp_path: Path) -> None:
-    limits = replace(IMPATIENT, slowest_body=1_000_000)
-    async with open_front(tmp_path, FrontSettings(limits=limits)) as front, trio.open_nursery() as nursery:
+    async with open_front(tmp_path, limited(slowest_body=1_000_000)) as front, trio.open_nursery() as nursery:
         stream = await begin_upload(front, 80_000)
 
         async def drip() -> None:
@@ -137,8 +141,7 @@ async def test_an_upload_above_the_limit_is_refused_before_it_is_sent(tmp_path: 
 
 
 async def test_a_body_above_the_limit_is_refused(tmp_path: Path) -> None:
-    limits = replace(IMPATIENT, body_bytes=100_000)
-    async with open_front(tmp_path, FrontSettings(limits=limits)) as front:
+    async with open_front(tmp_path, limited(body_bytes=100_000)) as front:
         http = HttpClient(await front.connect())
         reply = await http.ask("POST", "/server/echo", b"x" * 100_001, content_type="application/json")
         assert reply.status == 413
@@ -149,8 +152,7 @@ async def test_a_body_above_the_limit_is_refused(tmp_path: Path) -> None:
 
 
 async def test_bodies_that_are_still_coming_share_a_budget(tmp_path: Path) -> None:
-    limits = replace(IMPATIENT, incomplete_bytes=1_500_000, no_progress=5.0)
-    async with open_front(tmp_path, FrontSettings(limits=limits)) as front:
+    async with open_front(tmp_path, limited(incomplete_bytes=1_500_000, no_progress=5.0)) as front:
         head = b"POST /server/echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         head += b"Content-Length: 1000000\r\n\r\n"
         first = await front.connect()
@@ -175,8 +177,7 @@ async def test_who_leaves_while_waiting_is_not_waited_for_long(impatient: Runnin
 
 @pytest.mark.slow
 async def test_who_only_sends_no_more_is_waited_for(tmp_path: Path) -> None:
-    limits = replace(IMPATIENT, half_closed=60.0)
-    async with open_front(tmp_path, FrontSettings(limits=limits)) as front:
+    async with open_front(tmp_path, limited(half_closed=60.0)) as front:
         stream = await front.connect_tcp(front.port)
         await stream.send_all(b"GET /server/hang HTTP/1.1\r\nHost: x\r\n\r\n")
         await stream.send_eof()
@@ -188,8 +189,7 @@ async def test_who_only_sends_no_more_is_waited_for(tmp_path: Path) -> None:
 
 
 async def test_idle_connections_make_room_for_new_ones(tmp_path: Path) -> None:
-    limits = replace(IMPATIENT, connections=20, first_request=30.0, keep_alive=30.0)
-    async with open_front(tmp_path, FrontSettings(limits=limits)) as front:
+    async with open_front(tmp_path, limited(connections=20, first_request=30.0, keep_alive=30.0)) as front:
         proven = HttpClient(await front.connect())
         assert (await proven.ask("GET", "/server/info")).status == 200
         for _ in range(60):
@@ -201,8 +201,7 @@ async def test_idle_connections_make_room_for_new_ones(tmp_path: Path) -> None:
 
 
 async def test_connections_that_ask_nothing_any_more_make_room_too(tmp_path: Path) -> None:
-    limits = replace(IMPATIENT, connections=20, first_request=30.0, keep_alive=30.0)
-    async with open_front(tmp_path, FrontSettings(limits=limits)) as front:
+    async with open_front(tmp_path, limited(connections=20, first_request=30.0, keep_alive=30.0)) as front:
         session = await WsClient.open(front)
         asking = HttpClient(await front.connect())
         await asking.send(b"GET /server/hang HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -216,8 +215,7 @@ async def test_connections_that_ask_nothing_any_more_make_room_too(tmp_path: Pat
 
 
 async def test_clients_that_ask_and_leave_make_room_too(tmp_path: Path) -> None:
-    limits = replace(IMPATIENT, connections=20, half_closed=60.0)
-    async with open_front(tmp_path, FrontSettings(limits=limits)) as front:
+    async with open_front(tmp_path, limited(connections=20, half_closed=60.0)) as front:
         for _ in range(20):
             stream = await front.connect()
             await stream.send_all(b"GET /server/hang HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -228,9 +226,8 @@ async def test_clients_that_ask_and_leave_make_room_too(tmp_path: Path) -> None:
 
 
 async def test_requests_that_are_not_whole_make_room_too(tmp_path: Path) -> None:
-    limits = replace(IMPATIENT, connections=20, first_request=30.0, no_progress=30.0)
     begun = b"POST /server/echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
-    async with open_front(tmp_path, FrontSettings(limits=limits)) as front:
+    async with open_front(tmp_path, limited(connections=20, first_request=30.0, no_progress=30.0)) as front:
         idle = HttpClient(await front.connect())
         assert (await idle.ask("GET", "/server/info")).status == 200
         for _ in range(60):
@@ -346,7 +343,7 @@ async def test_a_session_that_is_dead_is_noticed(impatient: Running) -> None:
 
 @pytest.mark.slow
 async def test_a_session_whose_calls_wait_is_not_taken_for_dead(tmp_path: Path) -> None:
-    async with open_front(tmp_path, FrontSettings(limits=replace(IMPATIENT, waiting_calls=2))) as front:
+    async with open_front(tmp_path, limited(waiting_calls=2)) as front:
         client = await WsClient.open(front)
         for number in range(4):
             await client.send(json.dumps({"jsonrpc": "2.0", "method": "server.hang", "id": number}))
@@ -500,8 +497,7 @@ def test_characters_that_take_four_bytes_are_paid_for() -> None:
 
 
 async def test_a_message_above_the_limit_is_refused(tmp_path: Path) -> None:
-    limits = replace(IMPATIENT, message_bytes=100_000, ping_after=30)
-    async with open_front(tmp_path, FrontSettings(limits=limits)) as front:
+    async with open_front(tmp_path, limited(message_bytes=100_000, ping_after=30)) as front:
         client = await WsClient.open(front)
         await client.send(" " * 90_000 + '{"jsonrpc":"2.0","method":"server.info","id":1}')
         assert (await client.message())["id"] == 1
@@ -516,7 +512,7 @@ async def test_a_message_above_the_limit_is_refused(tmp_path: Path) -> None:
 
 
 async def test_clients_are_told_that_the_service_stops(tmp_path: Path) -> None:
-    async with open_front(tmp_path, FrontSettings(limits=IMPATIENT)) as front:
+    async with open_front(tmp_path, limited()) as front:
         client = await WsClient.open(front)
         mainsail = await WsClient.open(front)
         (session,) = [one for one in front.world.audience if one.connection_id == await connection_id(mainsail)]
@@ -537,7 +533,7 @@ async def connection_id(client: WsClient) -> int:
 
 @pytest.mark.slow
 async def test_what_is_being_answered_at_the_end_is_answered(tmp_path: Path) -> None:
-    async with open_front(tmp_path, FrontSettings(limits=replace(IMPATIENT, grace=5.0))) as front:
+    async with open_front(tmp_path, limited(grace=5.0)) as front:
         http = HttpClient(await front.connect())
         await http.send(b"GET /server/slow HTTP/1.1\r\nHost: x\r\n\r\n")
         await trio.sleep(0.005)
@@ -547,7 +543,7 @@ async def test_what_is_being_answered_at_the_end_is_answered(tmp_path: Path) -> 
 
 
 async def test_nobody_can_hold_up_the_end(tmp_path: Path) -> None:
-    async with open_front(tmp_path, FrontSettings(limits=IMPATIENT)) as front:
+    async with open_front(tmp_path, limited()) as front:
         stuck = [await stuck_client(front) for _ in range(5)]
         for _ in range(300):
             front.world.audience.announce("notify_text", "x" * 1000)

@@ -60,9 +60,7 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_an_upload_is_rewritten_before_it_is_printed(tmp_path: Path) -> None:
     async with World.open(tmp_path, process_objects=True) as world:
         world.prints("", "standby")
-        reply = await world.upload("cube.gcode", MARKED.encode(), print="true")
-        assert isinstance(reply.value, dict)
-        assert reply.value["print_started"] is True
+        assert await world.print_upload("cube.gcode", MARKED.encode()) == (True, False)
         written = (world.gcodes / "cube.gcode").read_text()
         assert "EXCLUDE_OBJECT_START NAME=cube" in written
         found = await world.call("metadata", filename="cube.gcode")

@@ -53,9 +53,8 @@ async def test_the_answer_is_what_slicers_and_frontends_expect(world: World) -> 
 
 
 async def test_a_file_that_can_not_be_printed_says_nothing_of_prints(world: World) -> None:
-    reply = await world.upload("printer.cfg", b"[mcu]", root="config", print="true")
-    assert isinstance(reply.value, dict)
-    assert set(reply.value) == {"action", "item"}
+    answer = await world.uploaded("printer.cfg", b"[mcu]", root="config", print="true")
+    assert set(answer) == {"action", "item"}
 
 
 async def test_the_field_path_makes_folders_a_folder_in_the_name_must_exist(world: World) -> None:
@@ -96,9 +95,8 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_names_are_kept_as_they_are(world: World, name: str) -> None:
-    reply = await world.upload(name, CONTENT)
-    assert isinstance(reply.value, dict)
-    assert reply.value["item"]["path"] == name
+    answer = await world.uploaded(name, CONTENT)
+    assert answer["item"]["path"] == name
     assert os.listdir(world.gcodes) == [name]
 
 
@@ -258,18 +256,14 @@ async def test_an_upload_without_a_file_is_refused(world: World) -> None:
 
 async def test_print_starts_when_the_printer_is_ready_and_idle(world: World) -> None:
     world.prints("old.gcode", "complete")
-    reply = await world.upload('it\'s "x".gcode', CONTENT, print="true")
-    assert isinstance(reply.value, dict)
-    assert (reply.value["print_started"], reply.value["print_queued"]) == (True, False)
+    assert await world.print_upload('it\'s "x".gcode') == (True, False)
     assert world.printer.started == ['SDCARD_PRINT_FILE FILENAME="it\'s \\"x\\".gcode"']
 
 
 async def test_while_printing_an_upload_is_kept_but_not_started(world: World) -> None:
     world.write("gcodes/old.gcode")
     world.prints("old.gcode")
-    reply = await world.upload("x.gcode", CONTENT, print="true")
-    assert isinstance(reply.value, dict)
-    assert (reply.value["print_started"], reply.value["print_queued"]) == (False, False)
+    assert await world.print_upload("x.gcode") == (False, False)
     assert world.printer.started == []
     assert "gcodes/x.gcode" in world.all_files()
 
@@ -283,9 +277,7 @@ async def test_the_printed_file_can_not_be_uploaded_anew(world: World) -> None:
 
 
 async def test_a_print_waits_for_a_klipper_that_is_away(world: World) -> None:
-    reply = await world.upload("x.gcode", CONTENT, print="true")
-    assert isinstance(reply.value, dict)
-    assert (reply.value["print_started"], reply.value["print_queued"]) == (False, True)
+    assert await world.print_upload("x.gcode") == (False, True)
     await trio.testing.wait_all_tasks_blocked()
     world.prints("", "standby")
     world.printer.events.publish(KlippyReady(1))
@@ -310,9 +302,7 @@ async def test_nothing_starts_by_itself_long_after_it_was_asked_for(
 
 async def test_a_stopped_printer_does_not_start_by_itself_later(world: World) -> None:
     world.printer.state = "shutdown"
-    reply = await world.upload("x.gcode", CONTENT, print="true")
-    assert isinstance(reply.value, dict)
-    assert (reply.value["print_started"], reply.value["print_queued"]) == (False, False)
+    assert await world.print_upload("x.gcode") == (False, False)
 
 
 async def test_who_refuses_the_start_does_not_refuse_the_upload(world: World) -> None:
@@ -322,9 +312,8 @@ async def test_who_refuses_the_start_does_not_refuse_the_upload(world: World) ->
 
     world.printer.before_print.append(refuse)
     world.prints("", "standby")
-    reply = await world.upload("x.gcode", CONTENT, print="true")
-    assert isinstance(reply.value, dict)
-    assert reply.value["print_started"] is False
+    answer = await world.uploaded("x.gcode", CONTENT, print="true")
+    assert answer["print_started"] is False
     assert "not enough filament" in str(world.told("notify_gcode_response"))
 
 
@@ -407,9 +396,7 @@ async def test_with_a_queue_what_can_not_be_printed_at_once_waits_there(
         queue = Queue()
         world.files.queue_late_prints_in(queue)
         the_printer(world, queue)
-        reply = await world.upload("x.gcode", CONTENT, print="true")
-        assert isinstance(reply.value, dict)
-        assert (reply.value["print_started"], reply.value["print_queued"]) == (started, queued)
+        assert await world.print_upload("x.gcode") == (started, queued)
         assert (len(world.printer.started), queue.files) == (int(started), ["x.gcode"] * queued)
 
 
@@ -445,10 +432,9 @@ def ufp(model: bytes | None, picture: bytes | None = b"png") -> bytes:
 
 async def test_an_ufp_becomes_its_gcode(world: World) -> None:
     world.prints("", "standby")
-    reply = await world.upload("cube.ufp", ufp(CONTENT), print="true")
-    assert isinstance(reply.value, dict)
-    assert reply.value["item"]["path"] == "cube.gcode"
-    assert reply.value["print_started"] is True
+    answer = await world.uploaded("cube.ufp", ufp(CONTENT), print="true")
+    assert answer["item"]["path"] == "cube.gcode"
+    assert answer["print_started"] is True
     assert (world.gcodes / "cube.gcode").read_bytes() == CONTENT
     assert not [name for name in world.all_files() if name.endswith(".ufp") or "escaped" in name]
 
@@ -482,9 +468,7 @@ async def test_a_start_that_waits_behind_a_macro_does_not_keep_the_slicer_waitin
 
         world.printer.before_print.append(busy)
         world.prints("", "standby")
-        reply = await world.upload("x.gcode", CONTENT, print="true")
-        assert isinstance(reply.value, dict)
-        assert (reply.value["print_started"], reply.value["print_queued"]) == (False, True)
+        assert await world.print_upload("x.gcode") == (False, True)
         macro_ended.set()
         await until(lambda: world.printer.started)
 
@@ -511,9 +495,7 @@ async def test_a_database_that_takes_nothing_stops_neither_files_nor_their_metad
     await world.upload("old.gcode", CONTENT, print="true")
     await world.call("metadata", filename="old.gcode")
     monkeypatch.setattr(Database, "write", full)
-    reply = await world.upload("x.gcode", CONTENT, print="true")
-    assert isinstance(reply.value, dict)
-    assert (reply.value["print_started"], reply.value["print_queued"]) == (False, False)
+    assert await world.print_upload("x.gcode") == (False, False)
     await world.call("move", source="gcodes/old.gcode", dest="gcodes/new.gcode")
     await world.call("delete_file", path="gcodes/new.gcode")
     world.prints("", "standby")

@@ -160,6 +160,17 @@ class World:
         assert isinstance(reply, Reply)
         return reply
 
+    async def uploaded(self, filename: str, content: bytes = b"G28\n", **fields: str) -> dict[str, Any]:
+        """What one upload is answered."""
+        answer = (await self.upload(filename, content, fields_after=None, **fields)).value
+        assert isinstance(answer, dict)
+        return answer
+
+    async def print_upload(self, filename: str, content: bytes = b"G28\n") -> tuple[bool, bool]:
+        """Upload a file to print it; whether the print was started, and whether it was queued."""
+        answer = await self.uploaded(filename, content, print="true")
+        return answer["print_started"], answer["print_queued"]
+
     def told(self, method: str = "notify_filelist_changed") -> list[dict[str, Any]]:
         """The first parameter of every notification of this kind."""
         return [message["params"][0] for message in self.ear.heard if message["method"] == method]
