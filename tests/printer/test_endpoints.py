@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from tests.printer.conftest import House
+from tests.until import until
 from trio_moon.model.errors import BadParams, KlippyAway, PeerTimeout, UnknownMethod, WrongVerb
 from trio_moon.printer.calls import CALL_TIMEOUT
 from trio_moon.printer.endpoints import Objects, PrinterCalls, endpoints
@@ -86,6 +87,22 @@ async def test_by_get_only_what_changes_nothing_is_forwarded(ready: House) -> No
         assert registry.route("POST", path)[0].name
         with pytest.raises(WrongVerb):  # a picture on a foreign page must not do this
             registry.route("GET", path)
+
+
+async def test_what_a_websocket_hears_can_be_asked_for_beside_it(ready: House) -> None:
+    registry = table(ready.printer)
+    caller, number = Caller(Transport.HTTP, user="x"), ready.session.connection_id
+    method, _ = registry.route("POST", "/printer/objects/subscribe")
+    told: Any = await registry.call(method, {"connection_id": str(number), "fan": "speed"}, caller)
+    assert told["status"] == {"fan": {"speed": 0.0}}
+    await registry.call(registry.named("printer.gcode.script"), {"script": "M106 S255"}, caller)
+    await until(lambda: any("fan" in update for update in ready.ear.updates))
+    for wrong in ({"fan": ""}, {"connection_id": number + 1, "fan": ""}):
+        with pytest.raises(BadParams, match="connection_id"):
+            await registry.call(method, wrong, caller)
+    ready.session.caller = Caller(Transport.WEBSOCKET)  # who hasn't logged in hears nothing
+    with pytest.raises(BadParams, match="connection_id"):
+        await registry.call(method, {"connection_id": number, "fan": ""}, caller)
 
 
 async def test_without_klipper_every_call_says_so(house: House) -> None:

@@ -12,7 +12,7 @@ from trio_moon.kit.pending import Pending
 from trio_moon.model.errors import BadParams, KlippyAway, PeerTimeout
 from trio_moon.printer.printer import Printer
 from trio_moon.printer.subscriptions import Wanted, as_wire, parse_wanted
-from trio_moon.rpc.binding import AnyParams, Arguments, NoParams, binder
+from trio_moon.rpc.binding import AnyParams, Arguments, NoParams, binder, convert
 from trio_moon.rpc.caller import Caller, Transport
 from trio_moon.rpc.endpoint import Endpoint, Handler, Method
 
@@ -63,6 +63,29 @@ class Objects(msgspec.Struct, frozen=True):
         return cls(parse_wanted(arguments))
 
 
+class SubscriptionSent(ObjectsSent, frozen=True, kw_only=True):
+    """`connection_id`: the websocket that is to hear of them."""
+
+    connection_id: int
+
+
+class SubscriptionOf(msgspec.Struct, frozen=True):
+    """The printer objects that another connection shall hear of."""
+
+    connection_id: int
+    objects: Objects
+    sent: ClassVar = SubscriptionSent
+
+    @classmethod
+    def from_arguments(cls, arguments: Arguments) -> SubscriptionOf:
+        others = {name: value for name, value in arguments.items() if name != "connection_id"}
+        return cls(convert(arguments, Connection).connection_id, Objects.from_arguments(others))
+
+
+class Connection(msgspec.Struct, frozen=True):
+    connection_id: int
+
+
 def endpoints(printer: Printer) -> tuple[Endpoint, ...]:
     """The table of `printer.*`."""
     calls = PrinterCalls(printer)
@@ -85,6 +108,13 @@ def endpoints(printer: Printer) -> tuple[Endpoint, ...]:
             CALL=calls.subscribe,
             rpc_names={"CALL": "printer.objects.subscribe"},
             transports=Transport.SESSION,
+        ),
+        Endpoint(
+            "/printer/objects/subscribe",
+            SubscriptionOf,
+            POST=calls.subscribe_another,
+            rpc_names={"POST": ""},
+            transports=Transport.HTTP,
         ),
         Endpoint("/printer/query_endstops/status", NoParams, GET=calls.plain("query_endstops/status")),
         _also_by_get("/printer/gcode/script", Script, calls.script),
@@ -133,6 +163,14 @@ class PrinterCalls:
         if caller.session is None:
             raise BadParams("subscriptions need a lasting connection")
         update = await self._printer.subscribe(caller.session, params.wanted)
+        return {"eventtime": update.eventtime, "status": update.status}
+
+    async def subscribe_another(self, params: SubscriptionOf, caller: Caller) -> object:
+        """What a websocket hears from now on, asked for beside it."""
+        session = self._printer.session(params.connection_id)
+        if session is None:
+            raise BadParams(f"argument 'connection_id': no connection has the id {params.connection_id}")
+        update = await self._printer.subscribe(session, params.objects.wanted)
         return {"eventtime": update.eventtime, "status": update.status}
 
     async def script(self, params: Script, caller: Caller) -> Raw:

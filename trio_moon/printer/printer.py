@@ -176,6 +176,13 @@ class Printer:
         """Show a line on the console of every frontend, as Klipper would: `// text`, or `!! text` for an error."""
         self._on_gcode_response({"response": text})
 
+    def session(self, connection_id: int) -> Session | None:
+        """The connected client of this id, if it may hear anything."""
+        for session in self._audience:
+            if session.connection_id == connection_id and (session.caller is None or session.caller.authorized):
+                return session
+        return None
+
     async def subscribe(self, session: Session, wanted: Wanted) -> StatusUpdate:
         """`session` hears of these objects from now on; returns their whole present state.
 

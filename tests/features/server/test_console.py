@@ -23,6 +23,17 @@ async def test_it_keeps_the_newest_lines_in_order(nursery: trio.Nursery) -> None
     assert len(store.newest(99)) == 3
 
 
+async def test_an_empty_script_is_no_line(nursery: trio.Nursery) -> None:
+    console: Topic[ConsoleLine] = Topic()
+    store = ConsoleStore(console, 9)
+    await nursery.start(store.run)
+    for script in ("", " \n", "G28"):
+        console.publish(ConsoleLine(script, 1.0, "command"))
+    console.publish(ConsoleLine("", 1.0, "response"))
+    await wait_all_tasks_blocked()
+    assert [line["message"] for line in store.newest(None)] == ["G28", ""]
+
+
 async def test_it_listens_again_after_a_flood(nursery: trio.Nursery) -> None:
     console: Topic[ConsoleLine] = Topic(buffer=2)
     store = ConsoleStore(console, 100)

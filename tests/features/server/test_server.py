@@ -22,7 +22,7 @@ from trio_moon.features.server import (
 )
 from trio_moon.kit.supervise import Supervisor
 from trio_moon.kit.topics import Topic
-from trio_moon.model.errors import BadParams, Forbidden, Unauthorized
+from trio_moon.model.errors import BadParams, Unauthorized, UnknownMethod
 from trio_moon.model.events import ConsoleLine
 from trio_moon.rpc.caller import Caller, Session
 from trio_moon.rpc.endpoint import Endpoint
@@ -111,6 +111,13 @@ async def test_a_client_identifies_itself_once() -> None:
         await identify(house, caller)
 
 
+async def test_what_a_client_says_of_itself_may_be_a_number_or_left_open() -> None:
+    house, session = House(), Session(Letterbox())
+    await identify(house, session_caller(session), version=2, url=None)
+    assert session.client is not None
+    assert (session.client.version, session.client.url) == ("2", "")
+
+
 async def test_a_stranger_identifies_itself_with_credentials_only() -> None:
     house = House()
     stranger = session_caller(Session(Letterbox()), user=None)
@@ -128,7 +135,7 @@ async def test_an_identity_that_says_nothing_is_refused(wrong: dict[str, object]
 
 
 async def test_identify_needs_a_lasting_connection() -> None:
-    with pytest.raises(Forbidden):
+    with pytest.raises(UnknownMethod):
         await ask(House().endpoints(), "server.websocket.id")
 
 

@@ -28,6 +28,8 @@ class ConsoleStore:
         await self._console.follow(self._keep, task_status=task_status)
 
     def _keep(self, line: ConsoleLine) -> None:
+        if line.type == "command" and not line.message.strip():
+            return  # nothing was asked for
         if len(line.message) > LONGEST_LINE:
             line = replace(line, message=f"{line.message[:LONGEST_LINE]}…")
         self._lines.append(line)

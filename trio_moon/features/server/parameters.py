@@ -9,13 +9,15 @@ from msgspec import Meta
 
 Word = Annotated[str, Meta(max_length=1000)]
 """Kept for as long as the client is connected."""
+Loose = Word | int | float
+"""Should be a text; Moonraker makes one of it."""
 
 
 class Identity(msgspec.Struct, frozen=True):
-    client_name: Word
-    version: Word
+    client_name: Loose
+    version: Loose | None
     type: Word
-    url: Word
+    url: Loose | None
     access_token: str | None = None
     api_key: str | None = None
 

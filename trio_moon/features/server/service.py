@@ -145,7 +145,9 @@ class Server:
 
     def identify(self, params: Identity, caller: Caller) -> dict[str, object]:
         """Note who the client says it is, and take its credentials."""
-        client = ClientInfo(params.client_name, params.version, params.type.lower(), params.url)
+        client = ClientInfo(
+            str(params.client_name), str(params.version or ""), params.type.lower(), str(params.url or "")
+        )
         session = caller.session
         if session is None:
             raise BadParams("only lasting connections can be identified")

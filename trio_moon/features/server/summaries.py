@@ -30,6 +30,7 @@ SUMMARIES = {
     "machine.system_info": "Processor, memory, card, operating system, network and services of the host.",
     # printer
     "POST /printer/objects/query": "The present values of printer objects, with the question in the body.",
+    "POST /printer/objects/subscribe": "What the websocket `connection_id` hears of printer objects from now on.",
     "printer.emergency_stop": "Stop motors and heaters at once.",
     "GET /printer/emergency_stop": "The same, for clients that know no POST; it takes an API key or a login.",
     "GET /printer/gcode/script": "Run G-code, for clients that know no POST; it takes an API key or a login.",
