@@ -13,6 +13,7 @@ A part gets its neighbours as constructor arguments, here and nowhere else.
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 import trio
 
@@ -156,8 +157,9 @@ async def run_app(app: App, *, task_status: trio.TaskStatus[list[str]] = trio.TA
         await ground.start(supervise, "ground", "jobs", app.jobs)
         async with trio.open_nursery() as rooms:
             for room in app.rooms:
+                start = partial(supervise, vital=room.component == "authorization")  # nobody gets in before it is ready
                 for name, service in room.services.items():
-                    await rooms.start(supervise, "rooms", name, service)
+                    await rooms.start(start, "rooms", name, service)
             await ground.start(supervise, "ground", "klipper", app.printer)
             async with trio.open_nursery() as front:
                 addresses = await front.start(supervise, "front", "web", app.front)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -183,3 +185,18 @@ async def test_a_restart_by_the_api_begins_the_program_anew(process: Process) ->
     assert process.pid == pid
     assert process.status is None
     assert await process.end() < 2
+
+
+async def test_damaged_rows_of_a_room_keep_nobody_from_the_printer(klipper: SimulatedKlipper, tmp_path: Path) -> None:
+    paths = configure(tmp_path)
+    async with running(paths):
+        pass
+    with closing(sqlite3.connect(paths.database / "trio_moon.db")) as connection:
+        connection.execute("UPDATE queue_notes SET note = 'x'")
+        connection.execute("DROP TABLE history_jobs")
+        connection.commit()
+    async with running(paths) as (app, client):
+        await until(lambda: app.printer.state == "ready")
+        assert (await client.result("/server/info"))["klippy_state"] == "ready"
+        states = {record.name: record.state for record in app.supervisor.records}
+        assert states["history"] == states["job queue"] == "restarting"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import trio
 import trio.testing
@@ -84,6 +86,27 @@ async def test_an_error_before_the_first_start_is_fatal() -> None:
     with pytest.RaisesGroup(pytest.RaisesExc(OSError, match="taken"), flatten_subgroups=True):
         async with trio.open_nursery() as nursery:
             await nursery.start(Supervisor().supervise, "front", "web", Unlucky())
+
+
+async def test_a_service_that_is_not_vital_is_tried_again_and_keeps_nobody_waiting(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    class Late:
+        starts = 0
+
+        async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+            self.starts += 1
+            if self.starts < 3:
+                raise ValueError("the books are damaged")
+            task_status.started()
+            await trio.sleep_forever()
+
+    supervisor, late = Supervisor(), Late()
+    await nursery.start(partial(supervisor.supervise, vital=False), "rooms", "late", late)
+    assert late.starts == 1
+    await trio.sleep(10)
+    (record,) = supervisor.records
+    assert (record.state, record.restarts, record.last_error) == ("running", 2, "ValueError: the books are damaged")
 
 
 async def test_an_error_while_stopping_is_told_and_stops_nobody_else(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import random
 import resource
 import shutil
 import signal
@@ -16,7 +17,7 @@ import pytest
 import trio
 
 from trio_moon.store.database import Database, StoreClosed, StoreFailed
-from trio_moon.store.namespaces import SCHEMA, Namespaces
+from trio_moon.store.namespaces import SCHEMA, Namespaces, Unreadable
 from trio_moon.store.schema import Schema
 
 NOTES = Schema("notes", ("CREATE TABLE notes (text TEXT)",))
@@ -99,6 +100,54 @@ async def test_a_file_that_cannot_be_used_is_set_aside_with_a_warning(tmp_path: 
     (aside,) = [p for p in tmp_path.iterdir() if ".damaged-" in p.name and not p.name.endswith(("-wal", "-shm"))]
     if isinstance(damage, bytes):
         assert aside.read_bytes() == damage
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DROP TABLE schema_versions",
+        "UPDATE schema_versions SET version = 'x'",
+        "UPDATE schema_versions SET version = -1",
+        "DELETE FROM schema_versions",
+    ],
+)
+async def test_a_file_that_is_not_what_it_says_is_set_aside(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "x.db"
+    async with trio.open_nursery() as nursery:
+        database = await open_database(nursery, path)
+        await database.write(lambda c: c.execute(damage))
+        nursery.cancel_scope.cancel()
+    async with trio.open_nursery() as nursery:
+        database = await open_database(nursery, path)
+        assert "set aside" in database.warnings[0]
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("seed", range(25))
+async def test_no_flipped_bytes_keep_a_database_from_opening(tmp_path: Path, seed: int) -> None:
+    path, chance = tmp_path / "x.db", random.Random(seed)
+    async with trio.open_nursery() as nursery:
+        await open_database(nursery, path)
+        nursery.cancel_scope.cancel()
+    content = bytearray(path.read_bytes())
+    for _ in range(chance.choice([1, 30, 1000])):
+        content[chance.randrange(len(content))] = chance.randrange(256)
+    path.write_bytes(content)
+    async with trio.open_nursery() as nursery:
+        await open_database(nursery, path)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_damaged_value_is_told_and_costs_no_other(nursery: trio.Nursery) -> None:
+    database = await open_database(nursery, None)
+    namespaces = Namespaces(database)
+    await namespaces.put("a", "good", 1)
+    for key, damage in (("torn", b"{"), ("bytes", b'"\xff"'), ("number", 7.5)):
+        row = (key, damage)
+        await database.write(lambda c, row=row: c.execute("INSERT INTO namespaces VALUES ('a', ?, ?)", row))  # type: ignore[misc]
+        with pytest.raises(Unreadable, match=f"'{key}' of 'a' is damaged"):
+            await namespaces.get("a", key)
+    assert await namespaces.items("a") == {"good": 1}
 
 
 async def test_a_database_that_is_not_open_says_so() -> None:

@@ -92,11 +92,13 @@ class Supervisor:
         name: str,
         service: Service,
         *,
+        vital: bool = True,
         task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Run `service` until cancelled.
 
-        An error before it first said `started()` is fatal and passes: a taken port must stop the program.
+        If it is `vital`, an error before it first said `started()` passes: a taken port must stop the program. The
+        others are tried again later: what is damaged in one room's books mustn't keep the printer away.
         """
         record = self._records[name] = ServiceRecord(name, branch, service)
         launched = False
@@ -115,9 +117,12 @@ class Supervisor:
                     await _run_once(service, announce)
                     error: BaseException = RuntimeError("the service ended without being asked to")
                 except Exception as caught:
-                    if not launched:
+                    if not launched and vital:
                         raise
                     error = caught
+                if not launched:
+                    launched = True
+                    task_status.started(None)
                 if trio.current_time() - began > STEADY_AFTER:
                     record.failures = 0
                 await _recover(record, error)

@@ -150,20 +150,24 @@ class Database:
         try:
             return self._open_file(str(self._path))
         except sqlite3.OperationalError as error:  # the file itself is not to blame
-            if not _is_of_the_disk(error):
-                raise
-            return self._open_unwritable(self._path, error)
-        except sqlite3.DatabaseError as error:
-            aside = self._path.with_name(f"{self._path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
-            for suffix in ("", "-wal", "-shm"):
-                part = self._path.with_name(self._path.name + suffix)
-                if part.exists():
-                    part.rename(aside.with_name(aside.name + suffix))
-            warning = f"The database {self._path} can't be used ({error}). It was set aside as {aside.name}."
-            logger.error(warning)
-            self._set_aside.append(warning)
-            self._keep_private(self._path)
-            return self._open_file(str(self._path))
+            if _is_of_the_disk(error) or _is_busy(error):
+                return self._open_unwritable(self._path, error)
+            return self._open_anew(self._path, error)
+        except (sqlite3.DatabaseError, UnicodeDecodeError, TypeError) as error:  # sqlite3 stumbles over its own words
+            return self._open_anew(self._path, error)
+
+    def _open_anew(self, path: Path, error: Exception) -> sqlite3.Connection:
+        """Begin with empty tables; what can't be used stays beside them."""
+        aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+        for suffix in ("", "-wal", "-shm"):
+            part = path.with_name(path.name + suffix)
+            if part.exists():
+                part.rename(aside.with_name(aside.name + suffix))
+        warning = f"The database {path} can't be used ({error}). It was set aside as {aside.name}."
+        logger.error(warning)
+        self._set_aside.append(warning)
+        self._keep_private(path)
+        return self._open_file(str(path))
 
     def _keep_private(self, path: Path) -> None:
         """What SQLite puts beside the file has the file's mode."""

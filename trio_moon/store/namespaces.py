@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable
 from typing import Final
 
-from trio_moon.kit.json_codec import decode, encode
+from trio_moon.kit.json_codec import NotJson, decode, encode
+from trio_moon.model.errors import MoonError
 from trio_moon.store.database import Database
 from trio_moon.store.schema import Schema
+
+logger = logging.getLogger(__name__)
 
 SCHEMA = Schema(
     "namespaces",
@@ -23,6 +27,10 @@ ABSENT: Final = object()
 """The value of a key that isn't there."""
 
 
+class Unreadable(MoonError):
+    """A value isn't what was written: the disk has damaged it."""
+
+
 class Namespaces:
     """Values by namespace and key. Values are whatever JSON can hold."""
 
@@ -35,16 +43,22 @@ class Namespaces:
         return await self._database.read(lambda c: [row[0] for row in c.execute(query)])
 
     async def items(self, namespace: str) -> dict[str, object]:
-        """Everything in one namespace; {} when there is none."""
+        """Everything in one namespace that can be read; {} when there is none."""
         query = "SELECT key, value FROM namespaces WHERE namespace = ?"
         rows = await self._database.read(lambda c: c.execute(query, (namespace,)).fetchall())
-        return {key: decode(value) for key, value in rows}
+        found = {}
+        for key, data in rows:
+            try:
+                found[key] = _value(namespace, key, data)
+            except Unreadable as error:
+                logger.warning("%s", error)
+        return found
 
     async def get(self, namespace: str, key: str, default: object = None) -> object:
-        """One value, or `default`."""
+        """One value, or `default`; Unreadable when it is damaged."""
         query = "SELECT value FROM namespaces WHERE namespace = ? AND key = ?"
         row = await self._database.read(lambda c: c.execute(query, (namespace, key)).fetchone())
-        return default if row is None else decode(row[0])
+        return default if row is None else _value(namespace, key, row[0])
 
     async def put(self, namespace: str, key: str, value: object) -> None:
         """Set one value."""
@@ -60,7 +74,7 @@ class Namespaces:
         def replace(connection: sqlite3.Connection) -> None:
             query = "SELECT value FROM namespaces WHERE namespace = ? AND key = ?"
             row = connection.execute(query, (namespace, key)).fetchone()
-            value = work(ABSENT if row is None else decode(row[0]))
+            value = work(ABSENT if row is None else _value(namespace, key, row[0]))
             if value is ABSENT:
                 connection.execute("DELETE FROM namespaces WHERE namespace = ? AND key = ?", (namespace, key))
             else:
@@ -72,6 +86,13 @@ class Namespaces:
         """Remove one value; whether it was there."""
         query = "DELETE FROM namespaces WHERE namespace = ? AND key = ?"
         return await self._database.write(lambda c: c.execute(query, (namespace, key)).rowcount > 0)
+
+
+def _value(namespace: str, key: str, data: bytes) -> object:
+    try:
+        return decode(data)
+    except (NotJson, TypeError) as error:  # the type of a column is only a suggestion to SQLite
+        raise Unreadable(f"'{key}' of '{namespace}' is damaged in the database: {error}") from None
 
 
 def put_in(connection: sqlite3.Connection, namespace: str, key: str, data: bytes) -> None:

@@ -40,9 +40,14 @@ def head(
 
 
 @pytest.fixture
-async def namespaces(nursery: trio.Nursery) -> Namespaces:
+async def database(nursery: trio.Nursery) -> Database:
     database = Database(None, (SCHEMA,))
     await nursery.start(database.run)
+    return database
+
+
+@pytest.fixture
+def namespaces(database: Database) -> Namespaces:
     return Namespaces(database)
 
 

@@ -17,6 +17,7 @@ from trio_moon.rpc.audience import Audience
 from trio_moon.rpc.binding import NoParams
 from trio_moon.rpc.caller import TRUSTED_USER, Caller, Session, Transport
 from trio_moon.rpc.registry import Registry
+from trio_moon.store.database import Database
 
 MakeAccess = Callable[..., Awaitable[Access]]
 
@@ -281,3 +282,14 @@ async def test_two_who_take_the_same_name_at_once_make_one_user(make_access: Mak
         nursery.start_soon(create)
         nursery.start_soon(create)
     assert sorted(outcomes) == ["created", "refused"]
+
+
+async def test_users_that_a_disk_has_damaged_still_count_as_users(make_access: MakeAccess, database: Database) -> None:
+    access = await make_access("[authorization]\nforce_logins: yes\ntrusted_clients: 192.168.1.0/24")
+    trusted = access.guard.admit(head(peer="192.168.1.5"))
+    await call(access, "access.post_user", trusted, username="ann", password="secret")
+    await database.write(lambda c: c.execute("UPDATE namespaces SET value = substr(value, 1, 5)"))
+    access = await make_access("[authorization]\nforce_logins: yes\ntrusted_clients: 192.168.1.0/24")
+    assert access.logins_forced
+    assert access.guard.admit(head(peer="192.168.1.5")).user is None
+    assert access.guard.admit(head(x_api_key=access.api_key)).user == API_KEY_USER

@@ -22,6 +22,7 @@ from trio_moon.model.errors import BadParams, NoSpace, Unauthorized
 from trio_moon.rpc.audience import Audience
 from trio_moon.rpc.binding import NoParams
 from trio_moon.rpc.caller import Caller, Session
+from trio_moon.store.namespaces import Unreadable
 
 SECONDS_PER_DAY = 86400.0
 NAMES_PERIOD = 60.0
@@ -62,7 +63,9 @@ class Access:
         await trio.sleep_forever()
 
     async def _load_api_key(self) -> None:
-        kept = await self._store.get(NAMESPACE, "api_key")
+        kept: object = None
+        with suppress(Unreadable):
+            kept = await self._store.get(NAMESPACE, "api_key")
         if isinstance(kept, Mapping) and isinstance(kept.get("key"), str):
             self.api_key, self._key_created = kept["key"], kept.get("created_on", self._began)
         else:

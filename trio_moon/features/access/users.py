@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -16,6 +17,9 @@ from trio_moon.features.access.web_tokens import BadToken, Kind, check_token, cl
 from trio_moon.kit.threads import Workers
 from trio_moon.model.errors import BadParams, TooMany, Unauthorized
 from trio_moon.rpc.caller import TRUSTED_USER
+from trio_moon.store.namespaces import Unreadable
+
+logger = logging.getLogger(__name__)
 
 API_KEY_USER = "_API_KEY_USER_"
 RESERVED = frozenset({TRUSTED_USER, API_KEY_USER})
@@ -60,19 +64,24 @@ class Users:
         self._store = store
         self._login_seconds = login_seconds
         self._users: dict[str, User] = {}
+        self._unreadable = False
         self._workers = Workers("passwords")
 
     def __bool__(self) -> bool:
-        return bool(self._users)
+        return self._unreadable or bool(self._users)
 
     def __contains__(self, username: str) -> bool:
         return username in self._users
 
     async def load(self) -> None:
         """Read who there is. Call before anything else."""
-        kept = await self._store.get(NAMESPACE, "users")
-        if isinstance(kept, Mapping):
-            self._users = {str(name): msgspec.convert(record, User) for name, record in kept.items()}
+        try:
+            kept = await self._store.get(NAMESPACE, "users")
+            if isinstance(kept, Mapping):
+                self._users = {str(name): msgspec.convert(record, User) for name, record in kept.items()}
+        except (Unreadable, msgspec.ValidationError) as error:
+            self._unreadable = True  # that there were some still counts: a damaged disk opens no door
+            logger.error("the users can't be read, so nobody can log in: %s", error)
 
     async def _keep(self, user: User) -> None:
         await self._store_all({**self._users, user.username: user})
