@@ -11,10 +11,17 @@ from pathlib import Path
 
 import trio
 
-from tests.integration.accounting import klipper_fails, service_dies, spoolman_fails, spoolman_returns, spools_change
+from tests.integration.accounting import (
+    anything_happens,
+    klipper_fails,
+    service_dies,
+    spoolman_fails,
+    spoolman_returns,
+    spools_change,
+)
 from tests.integration.accounting.scenario import SCENARIOS, Scenario
 
-__all__ = ["klipper_fails", "service_dies", "spoolman_fails", "spoolman_returns", "spools_change"]
+__all__ = ["anything_happens", "klipper_fails", "service_dies", "spoolman_fails", "spoolman_returns", "spools_change"]
 
 
 async def play_all(chosen: list[Scenario], together: int, keep: Path) -> list[str]:

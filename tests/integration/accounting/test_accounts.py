@@ -10,11 +10,18 @@ import os
 
 import pytest
 
-from tests.integration.accounting import klipper_fails, service_dies, spoolman_fails, spoolman_returns, spools_change
+from tests.integration.accounting import (
+    anything_happens,
+    klipper_fails,
+    service_dies,
+    spoolman_fails,
+    spoolman_returns,
+    spools_change,
+)
 from tests.integration.accounting.scenario import SCENARIOS
 from tests.integration.together import play_asked
 
-__all__ = ["klipper_fails", "service_dies", "spoolman_fails", "spoolman_returns", "spools_change"]
+__all__ = ["anything_happens", "klipper_fails", "service_dies", "spoolman_fails", "spoolman_returns", "spools_change"]
 
 ALL = os.environ.get("TRIO_MOON_ACCOUNTING") == "all"
 PLAYED = [name for name, scenario in SCENARIOS.items() if scenario.telling or ALL]
