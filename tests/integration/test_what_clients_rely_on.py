@@ -96,6 +96,14 @@ async def test_gcode_may_be_run_by_get_by_whom_no_page_could_play(client: Client
     assert (await client.result("/printer/info"))["state"] == "shutdown"
 
 
+async def test_a_folder_that_is_gone_is_told_in_words_that_helixscreen_knows(client: Client) -> None:
+    assert (await client.post("/server/files/upload", files={"file": ("a.gcode", b"G28\n")})).status_code == 201
+    async with client.websocket() as socket:
+        for path in ("gcodes/gone", "gcodes/a.gcode"):
+            error = (await socket.ask("server.files.get_directory", path=path))["error"]
+            assert error == {"code": 400, "message": f"Directory does not exist ({path})"}
+
+
 async def test_requests_of_the_wrong_kind_are_told_what_is_missing(client: Client) -> None:
     plain = await client.get("/websocket")
     assert plain.status_code == 400

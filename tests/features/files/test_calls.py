@@ -47,11 +47,11 @@ async def test_an_unknown_root_is_not_found(world: World) -> None:
 
 async def test_roots_tell_path_and_permissions(world: World) -> None:
     assert await world.call("roots") == [
+        {"name": "gcodes", "path": str(world.gcodes), "permissions": "rw"},
         {"name": "config", "path": str(world.paths.config), "permissions": "rw"},
         {"name": "logs", "path": str(world.paths.logs), "permissions": "r"},
-        {"name": "gcodes", "path": str(world.gcodes), "permissions": "rw"},
     ]
-    assert world.files.registered_directories() == ["config", "logs", "gcodes"]
+    assert world.files.registered_directories() == ["gcodes", "config", "logs"]
 
 
 async def test_a_directory_shows_files_folders_usage_and_its_root(world: World) -> None:
@@ -64,7 +64,7 @@ async def test_a_directory_shows_files_folders_usage_and_its_root(world: World) 
     assert shown["root_info"] == {"name": "gcodes", "permissions": "rw"}
     with pytest.raises(NotFound):
         await world.call("get_directory", path="gcodes/nothing")
-    with pytest.raises(NotFound, match="no folder"):
+    with pytest.raises(NotFound, match="Directory does not exist"):
         await world.call("get_directory", path="gcodes/notes.txt")
 
 

@@ -126,8 +126,8 @@ def list_files(roots: Roots, root: str) -> list[dict[str, object]]:
 
 def list_folder(roots: Roots, place: Place) -> dict[str, list[dict[str, object]]]:
     """`dirs` and `files` of one folder."""
-    if not find(roots, place).is_folder:
-        raise NotFound(f"'{place}' is no folder")
+    if not os.path.isdir(roots.resolve(place)):
+        raise NotFound(f"Directory does not exist ({place})")  # HelixScreen leaves the folder when it reads these words
     listed: dict[str, list[dict[str, object]]] = {"dirs": [], "files": []}
     for found in scan(roots, place):
         if found.is_folder:

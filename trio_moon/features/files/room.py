@@ -48,9 +48,9 @@ class Files:
         printer.need({"print_stats": None, "virtual_sdcard": None})
         self._roots = Roots(
             [
+                Root("gcodes", paths.gcodes, writable=True),  # OrcaSlicer proposes to upload to the first that can be
                 Root("config", paths.config, writable=settings.config_writable),
                 Root("logs", paths.logs),
-                Root("gcodes", paths.gcodes, writable=True),
                 *(Root(name, path) for name, path in settings.extra_roots),
             ],
             link_targets=settings.link_targets,
