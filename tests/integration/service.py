@@ -21,6 +21,7 @@ from trio_moon.app import App, Options, run_app
 from trio_moon.config.document import Document
 from trio_moon.kit.json_codec import decode, encode
 from trio_moon.model.paths import DataPaths
+from trio_moon.testing import SimulatedKlipper
 
 START_TIMEOUT = 30.0
 ANSWER_TIMEOUT = 20.0
@@ -141,6 +142,20 @@ async def running(paths: DataPaths, *, debug: bool = False) -> AsyncIterator[tup
             yield app, Client(addresses[0])
         finally:
             app.stop.stop()
+
+
+@asynccontextmanager
+async def with_printer(
+    paths: DataPaths, *, debug: bool = False, **printer: Any
+) -> AsyncIterator[tuple[SimulatedKlipper, App, Client]]:
+    """A printer of this kind, and the whole service, which has found it ready."""
+    klipper = SimulatedKlipper(paths.comms / "klippy.sock", gcodes=paths.gcodes, **printer)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(klipper.run)
+        async with running(paths, debug=debug) as (app, client):
+            await until(lambda: app.printer.state == "ready")
+            yield klipper, app, client
+        nursery.cancel_scope.cancel()
 
 
 class Process:

@@ -123,11 +123,6 @@ async def _pending(client: Client, mm: float) -> bool:
     return bool(abs(sum(report["filament_used"] for report in reports) - mm) < 1e-6)
 
 
-async def _ready(client: Client) -> bool:
-    info = await client.result("/server/info")
-    return str(info["klippy_state"]) == "ready"
-
-
 async def _connected(client: Client) -> bool:
     return bool((await status(client))["spoolman_connected"])
 
@@ -135,7 +130,7 @@ async def _connected(client: Client) -> bool:
 @played
 async def five_kills_in_one_print_lose_nothing(bench: Bench) -> None:
     process, client = await bench.process()
-    await until(lambda: _ready(client))
+    await client.klippy_ready()
     await choose(client, 1)
     lines = ["G28", "M83"]
     for layer in range(60):
@@ -155,7 +150,7 @@ async def five_kills_in_one_print_lose_nothing(bench: Bench) -> None:
 @played
 async def kills_with_ambiguous_answers_lose_and_double_nothing(bench: Bench) -> None:
     process, client = await bench.process()
-    await until(lambda: _ready(client))
+    await client.klippy_ready()
     await choose(client, 1)
     for number in range(8):
         fault: faults.Fault = (
@@ -329,7 +324,7 @@ async def test_the_remote_method_sets_and_clears_the_spool(bench: Bench) -> None
 @played
 async def sigterm_with_usage_pending_loses_nothing(bench: Bench) -> None:
     process, client = await bench.process()
-    await until(lambda: _ready(client))
+    await client.klippy_ready()
     await choose(client, 1)
     await bench.spoolman.go_away()
     await bench.klipper.extrude(25.0)

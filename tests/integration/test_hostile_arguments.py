@@ -12,10 +12,10 @@ import httpx
 import pytest
 import trio
 
-from tests.integration.service import Client, configure, running
+from tests.integration.service import Client, configure, with_printer
 from trio_moon.app import App
 from trio_moon.rpc.endpoint import Method
-from trio_moon.testing import MockSpoolman, SimulatedKlipper
+from trio_moon.testing import MockSpoolman
 
 pytestmark = pytest.mark.slow
 
@@ -49,11 +49,8 @@ async def whole(tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[tuple[Ap
     await nursery.start(spoolman.run)
     sections = f"[machine]\nprovider: none\n[spoolman]\nserver: {spoolman.url}\n[octoprint_compat]\n"
     paths = configure(tmp_path / "data", f"{sections}[notifier n]\nurl: json://127.0.0.1:1/\nevents: gcode\n")
-    klipper = SimulatedKlipper(paths.comms / "klippy.sock", gcodes=paths.gcodes, restart_pause=0.1)
-    await nursery.start(klipper.run)
     (paths.gcodes / "x.gcode").write_text("G28\n")
-    async with running(paths) as (app, client):
-        await klipper.wait_state("ready")
+    async with with_printer(paths, restart_pause=0.1) as (_, app, client):
         yield app, client
 
 

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
-from tests.integration.service import Client, configure, running
+from tests.integration.service import Client, configure, with_printer
 from tests.until import until
-from trio_moon.testing import MockSpoolman, SimulatedKlipper
+from trio_moon.testing import MockSpoolman
 
 SECTIONS = """
 [octoprint_compat]
@@ -76,12 +75,9 @@ async def is_connected(client: Client) -> object:
 
 
 @pytest.fixture
-async def client(tmp_path: Path, nursery: trio.Nursery, mock_spoolman: MockSpoolman) -> AsyncIterator[Client]:
+async def client(tmp_path: Path, mock_spoolman: MockSpoolman) -> AsyncIterator[Client]:
     paths = configure(tmp_path, SECTIONS.format(spoolman=mock_spoolman.url))
-    klipper = SimulatedKlipper(paths.comms / "klippy.sock", gcodes=paths.gcodes, status_interval=0.05)
-    await nursery.start(klipper.run)
-    async with running(paths, debug=True) as (app, client):
-        await until(lambda: app.printer.state == "ready")
+    async with with_printer(paths, debug=True, status_interval=0.05) as (_, _, client):
         await until(partial(is_connected, client))
         yield client
 

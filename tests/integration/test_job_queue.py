@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.integration.service import Client, Process, RpcSocket, configure, running
+from tests.integration.service import Client, Process, RpcSocket, configure, with_printer
 from tests.until import until
 from trio_moon.model.paths import DataPaths
 from trio_moon.printer.printer import Printer
@@ -109,20 +109,9 @@ async def bench(
     folder: Path, sections: str = "", *, speed: float = 100.0, macros: Mapping[str, Any] | None = None
 ) -> AsyncIterator[Bench]:
     paths = configure(folder, sections)
-    klipper = SimulatedKlipper(
-        paths.comms / "klippy.sock",
-        gcodes=paths.gcodes,
-        speed=speed,
-        status_interval=0.05,
-        macros=macros,
-        startup_time=0.3,
-    )
-    async with trio.open_nursery() as nursery:
-        await nursery.start(klipper.run)
-        async with running(paths) as (app, client), client.websocket() as socket:
-            await until(lambda: app.printer.state == "ready")
-            yield Bench(klipper, app.printer, client, socket, paths)
-        nursery.cancel_scope.cancel()
+    house = with_printer(paths, speed=speed, status_interval=0.05, macros=macros, startup_time=0.3)
+    async with house as (klipper, app, client), client.websocket() as socket:
+        yield Bench(klipper, app.printer, client, socket, paths)
 
 
 # --- the queue as frontends see it

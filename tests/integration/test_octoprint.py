@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from tests.features.files.samples import ORCA
-from tests.integration.service import Client, configure, running
+from tests.integration.service import Client, configure, running, with_printer
 from tests.until import until
 from trio_moon.app import App
 from trio_moon.testing import SimulatedKlipper
@@ -28,9 +28,6 @@ class House:
     app: App
     client: Client
     gcodes: Path
-
-    async def ready(self) -> None:
-        await until(lambda: self.app.printer.state == "ready")
 
     async def text(self) -> str:
         return str((await self.ok("GET", "/api/printer"))["state"]["text"])
@@ -53,16 +50,10 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[House]:
+async def house(tmp_path: Path) -> AsyncIterator[House]:
     paths = configure(tmp_path, "[octoprint_compat]")
-    klipper = SimulatedKlipper(
-        paths.comms / "klippy.sock", gcodes=paths.gcodes, extruders=2, speed=100.0, status_interval=0.05
-    )
-    await nursery.start(klipper.run)
-    async with running(paths) as (app, client):
-        house = House(klipper, app, client, paths.gcodes)
-        await house.ready()
-        yield house
+    async with with_printer(paths, extruders=2, speed=100.0, status_interval=0.05) as (klipper, app, client):
+        yield House(klipper, app, client, paths.gcodes)
 
 
 async def test_who_we_say_we_are(house: House) -> None:

@@ -8,23 +8,17 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.integration.service import Client, configure, running
-from tests.until import until
+from tests.integration.service import Client, configure, running, with_printer
 from trio_moon.rpc.caller import Caller, Transport
-from trio_moon.testing import SimulatedKlipper
 
 ME = {"client_name": "test", "version": "1", "type": "web", "url": "http://test"}
 STRANGERS = "[authorization]\ntrusted_clients: 10.255.255.0/24\n"
 
 
 @pytest.fixture
-async def client(tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[Client]:
+async def client(tmp_path: Path) -> AsyncIterator[Client]:
     """The service with a ready Klipper."""
-    paths = configure(tmp_path)
-    klipper = SimulatedKlipper(paths.comms / "klippy.sock", gcodes=paths.gcodes, status_interval=0.05)
-    await nursery.start(klipper.run)
-    async with running(paths) as (app, client):
-        await until(lambda: app.printer.state == "ready")
+    async with with_printer(configure(tmp_path), status_interval=0.05) as (_, _, client):
         yield client
 
 
@@ -161,7 +155,7 @@ async def test_slicers_that_speak_moonraker_find_the_first_key_and_the_bare_answ
     assert next(iter(info.json())) == "result"
     assert info.json()["result"]["moonraker_version"].startswith("v0.")
     roots = await client.result("/server/files/roots")
-    assert [root["name"] for root in roots if "w" in root["permissions"]] == ["gcodes", "config"]
+    assert [root["name"] for root in roots if "w" in root["permissions"]] == ["config", "gcodes"]
     form = {"root": "gcodes", "plateindex": "1", "print": "false"}
     uploaded = await client.post("/server/files/upload", data=form, files={"file": ("a b.gcode", b"G28\n")})
     assert uploaded.status_code == 201
@@ -210,12 +204,9 @@ async def test_a_probe_that_closes_at_once_leaves_nothing(client: Client) -> Non
                 await trio.sleep(0.01)
 
 
-async def test_who_has_logged_out_hears_no_more_of_the_printer(tmp_path: Path, nursery: trio.Nursery) -> None:
+async def test_who_has_logged_out_hears_no_more_of_the_printer(tmp_path: Path) -> None:
     paths = configure(tmp_path, "[authorization]\nforce_logins: yes\n")
-    klipper = SimulatedKlipper(paths.comms / "klippy.sock", gcodes=paths.gcodes, status_interval=0.05)
-    await nursery.start(klipper.run)
-    async with running(paths) as (app, client), client.websocket() as socket:
-        await until(lambda: app.printer.state == "ready")
+    async with with_printer(paths, status_interval=0.05) as (_, app, client), client.websocket() as socket:
         await socket.call("access.post_user", username="ann", password="secret")
         await socket.call("access.login", username="ann", password="secret")
         await socket.call("printer.objects.subscribe", objects={"heater_bed": None})
