@@ -20,7 +20,9 @@ ONLY_WHEN_NEEDED = {
     "httpx": "snapshots of webcams, 2 MB",
     "jinja2": "templates in the configuration, 4 MB",
     "trio_websocket": "[spoolman], 1 MB",
-    "importlib.metadata": "2 MB with what it loads",
+    "importlib.metadata._meta": "2 MB with what it loads",  # the rest may stand in: kit/later
+    "_ast": "source text, 0.5 MB",
+    "locale": "other languages than English, 0.4 MB",
     "multiprocessing": "0.3 MB",
     "concurrent": "0.2 MB",
     "python_multipart": "the first upload, 0.5 MB with what it loads",

@@ -145,9 +145,7 @@ class HttpPeer:
         """A new connection, which the caller closes; raises NeverSent."""
         try:
             with trio.fail_after(CONNECT_TIMEOUT):
-                # as text even 127.0.0.1 would load Python's tables for international names
-                host = self._host.encode() if self._host.isascii() else self._host
-                wire = await trio.open_tcp_stream(host, self._port)
+                wire = await trio.open_tcp_stream(self._host, self._port)
                 if self._certificates is None:
                     return wire
                 stream = trio.SSLStream(wire, self._certificates, server_hostname=self._host, https_compatible=True)
