@@ -25,7 +25,7 @@ def told() -> set[str]:
     table = README.read_text().partition("\n## API\n")[2].partition("\nNotifications:")[0]
     names: set[str] = set()
     for before, inside, after in re.findall(
-        r"`((?:server|printer|machine|access)\.[\w.]*)(?:\{([\w,]+)\})?([\w.]*)`", table
+        r"`((?:server|printer|machine|access|connection)\.[\w.]*)(?:\{([\w,]+)\})?([\w.]*)`", table
     ):
         names.update(f"{before}{word}{after}" for word in inside.split(","))
     return names

@@ -15,6 +15,8 @@ from msgspec import Struct, field
 from trio_moon.config.document import Document
 from trio_moon.features.access import Access
 from trio_moon.features.access import endpoints as access_endpoints
+from trio_moon.features.agents import Agents
+from trio_moon.features.agents import endpoints as agents_endpoints
 from trio_moon.features.database import UserDatabase, instance_id
 from trio_moon.features.database import endpoints as database_endpoints
 from trio_moon.features.files import Files
@@ -286,6 +288,10 @@ def _snapshot_url(webcams: Webcams, name: str) -> str | None:
     return None
 
 
+def _agents(ground: Ground) -> Room:
+    return Room("extensions", agents_endpoints(Agents(ground.printer, ground.audience)))
+
+
 def _octoprint(ground: Ground) -> Room | None:
     if not ground.document.has("octoprint_compat"):
         return None
@@ -312,6 +318,7 @@ ROOMS: tuple[Callable[[Ground], Room | None], ...] = (
     _job_queue,
     _spoolman,
     _notifiers,
+    _agents,
     _octoprint,
 )
 """In the order in which they are furnished and started."""

@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import trio
@@ -103,6 +104,22 @@ class Printer:
         self.listen(name, listener)
 
     # --- what rooms may do at any time
+
+    def offer_more(self, name: str, listener: Listener) -> None:
+        """Offer a remote method while the service runs: `register` it then. BadParams if there is one of that name."""
+        if name in self._listeners:
+            raise BadParams(f"Remote method ({name}) already registered")
+        self.offer(name, listener)
+
+    async def register(self, name: str) -> None:
+        """Tell Klipper of a remote method; if it is away, it is told when it comes."""
+        with suppress(KlippyAway):
+            await self._register(name)
+
+    def withdraw(self, name: str) -> None:
+        """Offer a remote method no longer; Klipper forgets it when it is restarted."""
+        self._remote_methods.discard(name)
+        self._listeners.pop(name, None)
 
     @property
     def connected(self) -> bool:
@@ -272,13 +289,16 @@ class Printer:
         offered = (await self.ask("list_endpoints")).get("endpoints")
         self.endpoints = frozenset(map(str, offered)) if isinstance(offered, list) else frozenset()
         for name in sorted(self._remote_methods):
-            template = {"method": name}
-            await self.request("register_remote_method", {"response_template": template, "remote_method": name})
+            await self._register(name)
         await self.request("gcode/subscribe_output", {"response_template": {"method": "process_gcode_response"}})
         self._take_state()
         process_id = self.info.get("process_id")
         told = str(self.info.get("state", "startup"))
         self.events.publish(KlippyConnected(process_id if isinstance(process_id, int) else 0, told))
+
+    async def _register(self, name: str) -> None:
+        template = {"method": name}
+        await self.request("register_remote_method", {"response_template": template, "remote_method": name})
 
     async def _become_ready(self) -> None:
         asked = 0

@@ -49,6 +49,8 @@ SUMMARIES = {
     "printer.restart": "Restart Klipper's host program.",
     # server
     "server.config": "The configuration in use.",
+    "connection.register_remote_method": "Let macros call a method of this agent.",
+    "connection.send_event": "Tell all other clients of something that an agent has noticed.",
     "server.connection.identify": "Say who is connected, and show credentials.",
     "server.gcode_store": "The newest lines of the console.",
     "server.info": "State of Klipper and of the service: components, warnings, versions.",
@@ -56,6 +58,7 @@ SUMMARIES = {
     "server.restart": "Restart the service.",
     "server.supervisor": "The tree of running services, each with its state, restarts and queues.",
     "server.temperature_store": "The recent past of every temperature.",
+    "server.extensions.list": "The agents that are connected.",
     "server.websocket.id": "The number of this connection.",
     "GET /server/openapi.json": "This document.",
     # database
