@@ -10,7 +10,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -302,6 +302,16 @@ def read_only(folder: Path) -> Iterator[Path]:
         yield bound
     finally:
         subprocess.run(["umount", bound], check=True)
+
+
+async def test_a_file_that_another_program_holds_for_good_stops_no_start(tmp_path: Path, nursery: trio.Nursery) -> None:
+    path = tmp_path / "x.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE notes (text TEXT)")
+        other.execute("BEGIN EXCLUSIVE")
+        with trio.fail_after(60):
+            database = await open_database(nursery, path)
+        assert "locked" in database.warnings[0]
 
 
 async def test_a_file_that_another_program_holds_is_told_and_later_written(

@@ -23,6 +23,8 @@ from trio_moon.store.stand_in import in_memory, obstacle, stand_in_for
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
+BUSY_PATIENCE = 5.0
+"""Seconds to wait for another program that reads or writes the file."""
 LOCK_PATIENCE = 3.0
 """Seconds that a former service may still take to end."""
 
@@ -180,6 +182,8 @@ class Database:
 
     def _open_unwritable(self, path: Path, error: sqlite3.OperationalError) -> sqlite3.Connection:
         try:
+            if _is_busy(error):
+                raise error  # who wants it alone has no better chance
             connection = self._open_file(str(path), alone=True)
             self._disk_fails = f"{error}; is the disk full?"
         except sqlite3.OperationalError:
@@ -189,7 +193,7 @@ class Database:
         return connection
 
     def _open_file(self, name: str, *, alone: bool = False) -> sqlite3.Connection:
-        connection = sqlite3.connect(name, isolation_level=None, check_same_thread=False, timeout=5)
+        connection = sqlite3.connect(name, isolation_level=None, check_same_thread=False, timeout=BUSY_PATIENCE)
         try:
             if alone:  # needs no room on the disk for memory that is shared with other programs
                 connection.execute("PRAGMA locking_mode = EXCLUSIVE")

@@ -19,7 +19,8 @@ def stand_in_for(path: Path, prepare: Callable[[sqlite3.Connection], None]) -> s
     for how in HOW:
         connection = in_memory()
         with suppress(sqlite3.DatabaseError):
-            with closing(sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True)) as file:
+            with closing(sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True, timeout=0)) as file:
+                file.execute("SELECT 1 FROM sqlite_master").fetchone()  # `backup` would wait for a locked one for ever
                 file.backup(connection)
             prepare(connection)
             return connection
