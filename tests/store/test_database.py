@@ -304,7 +304,10 @@ def read_only(folder: Path) -> Iterator[Path]:
         subprocess.run(["umount", bound], check=True)
 
 
-async def test_a_file_that_another_program_holds_for_good_stops_no_start(tmp_path: Path, nursery: trio.Nursery) -> None:
+async def test_a_file_that_another_program_holds_for_good_stops_no_start(
+    tmp_path: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trio_moon.store.database.BUSY_PATIENCE", 0.1)
     path = tmp_path / "x.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("CREATE TABLE notes (text TEXT)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from pathlib import Path
 
@@ -62,6 +63,8 @@ async def test_answers_that_are_no_picture_are_refused_with_a_reason(
     assert await why_not(pictures, stream) == "this is a video stream: use the camera's snapshot address"
     assert await why_not(pictures, camera.page("/big", b"." * (1 << 21))) == "larger than 1 MiB"
     assert await why_not(pictures, camera.page("/empty", b"")) == "it is empty"
+    bomb = camera.page("/bomb", gzip.compress(b"." * (1 << 19)), "image/png", **{"Content-Encoding": "gzip"})
+    assert await why_not(pictures, bomb) == "it is compressed, which nobody asked for"
     assert await why_not(pictures, f"http://{camera.address}/none") == "HTTP 404 Not Found"
     assert "http://" in await why_not(pictures, "http://")
     assert await why_not(pictures, "webcam:bed") == "there is no webcam 'bed' with a snapshot_url"

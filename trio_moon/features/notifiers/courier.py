@@ -6,13 +6,16 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from types import ModuleType
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
 from trio_moon.features.notifiers.news import Letter
 from trio_moon.kit.threads import Workers
+
+LARGEST_ANSWER = 1 << 20
 
 
 class Answer(Struct, frozen=True):
@@ -56,10 +59,29 @@ _loading = threading.Lock()
 def _load() -> ModuleType:
     """Apprise with its plugins; one thread at a time, for its own locks and Python's import locks could cross."""
     with _loading:
+        _limit_answers()
         import apprise
 
         apprise.Apprise.instantiate("json://localhost")
     return apprise
+
+
+@cache
+def _limit_answers() -> None:
+    """Let `requests`, by which Apprise reaches most services, take no more of an answer than a service has to say."""
+    from requests.adapters import HTTPAdapter
+
+    send = HTTPAdapter.send
+
+    def limited(self: HTTPAdapter, request: Any, stream: bool = False, *options: Any, **more: Any) -> Any:
+        answer: Any = send(self, request, True, *options, **more)
+        if not stream:
+            answer._content = answer.raw.read(LARGEST_ANSWER, decode_content=True)
+            answer._content_consumed = True
+            answer.close()
+        return answer
+
+    HTTPAdapter.send = limited  # type: ignore[method-assign]
 
 
 def _understands(url: str) -> bool:

@@ -90,7 +90,7 @@ class Pictures:
                     follow_redirects=True,
                     max_redirects=MOST_REDIRECTS,
                 ) as client,
-                client.stream("GET", url) as answer,
+                client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as answer,
             ):
                 return await _read(answer)
         except httpx.TimeoutException:
@@ -105,11 +105,13 @@ async def _read(answer: httpx.Response) -> Picture:
     content_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     if answer.status_code != 200:
         raise NoPicture(f"HTTP {answer.status_code} {answer.reason_phrase}".strip())
+    if answer.headers.get("content-encoding", "identity").lower() != "identity":
+        raise NoPicture("it is compressed, which nobody asked for")
     if content_type.startswith("multipart/"):
         raise NoPicture("this is a video stream: use the camera's snapshot address")
     content = bytearray()
     with trio.CancelScope() as enough:  # not `break`: that would leave httpx's generators open
-        async for part in answer.aiter_bytes():
+        async for part in answer.aiter_raw():  # unpacked, a small answer may be a huge one
             content += part
             if len(content) > LARGEST_BYTES:
                 enough.cancel()
