@@ -27,7 +27,9 @@ def test_a_folder_alone_means_run() -> None:
     assert parse_arguments([]).data_path == Path("~/printer_data").expanduser()
 
 
-@pytest.mark.parametrize("words", [["fly"], ["run", "-x"], ["run", "-d"], ["demo", "-p", "many"]])
+@pytest.mark.parametrize(
+    "words", [["fly"], ["run", "-x"], ["run", "-d"], ["run", "-d", "/tmp/\udcff"], ["demo", "-p", "many"]]
+)
 def test_wrong_usage_ends_with_status_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(words)

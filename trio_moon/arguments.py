@@ -52,4 +52,8 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
 
 
 def _folder(text: str) -> Path:
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        from argparse import ArgumentTypeError
+
+        raise ArgumentTypeError(f"{text!r} has bytes that are not UTF-8")
     return Path(text).expanduser().absolute()

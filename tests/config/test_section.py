@@ -141,3 +141,14 @@ def test_getters_raise_nothing_but_config_errors(value: str) -> None:
     for getter in getters:
         with suppress(ConfigProblem):
             getter()
+
+
+def test_a_template_that_never_ends_is_a_problem_and_not_a_start_that_never_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("trio_moon.config.section.RENDER_BUDGET", 0.2)
+    loop = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    section = Document.parse(f"[spoolman]\nserver: {loop}\n").section_or_empty("spoolman")
+    with pytest.raises(ConfigError, match=r"it was not done within 0\.2 s"):
+        section.templated_text("server")
+    assert section.templated_text("token", "none") == "none"

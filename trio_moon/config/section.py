@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeVar, overload
 
@@ -21,6 +24,8 @@ from trio_moon.config.values import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from trio_moon.config.reader import SectionText
     from trio_moon.config.secrets import Secrets
 
@@ -28,6 +33,8 @@ T = TypeVar("T")
 D = TypeVar("D")
 
 MEBIBYTE = 1 << 20
+RENDER_BUDGET = 2.0
+"""Seconds for a template that is rendered while the configuration is read."""
 
 
 _MISSING: Final = object()
@@ -194,7 +201,8 @@ class Section:
 
     def _rendered(self, text: str) -> str:
         template = Template(text, self._surroundings.secrets())
-        return template.render(data_path=str(self._surroundings.data_path))
+        with _at_most(RENDER_BUDGET):
+            return template.render(data_path=str(self._surroundings.data_path))
 
     def _path(self, text: str) -> Path:
         rendered = self._rendered(text)
@@ -204,6 +212,24 @@ class Section:
             return self._surroundings.data_path.joinpath(Path(rendered).expanduser()).resolve()
         except (OSError, RuntimeError) as error:
             raise ValueError(f"'{rendered}' is no path: {error}") from error
+
+
+@contextmanager
+def _at_most(seconds: float) -> Iterator[None]:
+    """TemplateFailed after so long: a template that never ends would be a start that never ends, without a word."""
+    if threading.current_thread() is not threading.main_thread():  # only that one can be interrupted
+        yield
+        return
+
+    def give_up(*_: object) -> None:
+        raise TemplateFailed(f"template failed: it was not done within {seconds:g} s")
+
+    handler, timer = signal.signal(signal.SIGALRM, give_up), signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *timer)
+        signal.signal(signal.SIGALRM, handler)
 
 
 def _source(value: object) -> object:
