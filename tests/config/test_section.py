@@ -152,3 +152,9 @@ def test_a_template_that_never_ends_is_a_problem_and_not_a_start_that_never_ends
     with pytest.raises(ConfigError, match=r"it was not done within 0\.2 s"):
         section.templated_text("server")
     assert section.templated_text("token", "none") == "none"
+
+
+def test_a_template_that_explodes_is_a_problem() -> None:
+    section = Document.parse("[file_manager]\ndocs_path: {'x' * 100000}\n").section_or_empty("file_manager")
+    with pytest.raises(ConfigError, match="its text is longer than 65536 characters"):
+        section.path("docs_path", None)

@@ -33,6 +33,8 @@ T = TypeVar("T")
 D = TypeVar("D")
 
 MEBIBYTE = 1 << 20
+LONGEST_TEXT = 1 << 16
+"""Characters that a template may become: the path of a megabyte would be looked at letter by letter."""
 RENDER_BUDGET = 2.0
 """Seconds for a template that is rendered while the configuration is read."""
 
@@ -202,7 +204,10 @@ class Section:
     def _rendered(self, text: str) -> str:
         template = Template(text, self._surroundings.secrets())
         with _at_most(RENDER_BUDGET):
-            return template.render(data_path=str(self._surroundings.data_path))
+            rendered = template.render(data_path=str(self._surroundings.data_path))
+        if len(rendered) > LONGEST_TEXT:
+            raise TemplateFailed(f"template failed: its text is longer than {LONGEST_TEXT} characters")
+        return rendered
 
     def _path(self, text: str) -> Path:
         rendered = self._rendered(text)
