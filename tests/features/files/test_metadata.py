@@ -266,7 +266,7 @@ async def test_metadata_is_kept_until_the_file_changes(world: World) -> None:
     world.write("gcodes/part.gcode", PRUSA)
     first = await world.call("metadata", filename="part.gcode")
     assert (await world.call("metadata", filename="/part.gcode"))["uuid"] == first["uuid"]
-    await world.files.metadata.note_print("part.gcode", "00002A", 123.5)
+    await world.files.note_print("part.gcode", "00002A", 123.5)
     world.write("gcodes/part.gcode", CURA)
     second = await world.call("metadata", filename="part.gcode")
     assert (second["slicer"], second["job_id"], second["print_start_time"]) == ("Cura", "00002A", 123.5)
@@ -312,7 +312,7 @@ async def test_an_upload_is_scanned_and_shown_in_its_directory(world: World) -> 
 async def test_metadata_and_pictures_go_along_with_a_file_and_end_with_it(world: World) -> None:
     await world.upload("part.gcode", PRUSA.encode())
     await wait_for_metadata(world, 1)
-    await world.files.metadata.note_print("part.gcode", "000001", 5.0)
+    await world.files.note_print("part.gcode", "000001", 5.0)
     await world.call("post_directory", path="gcodes/sub")
     await world.call("move", source="gcodes/part.gcode", dest="gcodes/sub/other.gcode")
     moved = (await wait_for_metadata(world, 2))[-1]

@@ -59,7 +59,8 @@ class Files:
         self.library = Library(self._roots, printer.mirror, audience)
         processes = settings.process_objects and objects.is_installed()
         processing = objects.ObjectProcessing(self.library) if processes else None
-        self.metadata = MetadataScanner(self.library, MetadataCache(database), audience, processing)
+        self._cache = MetadataCache(database)
+        self.metadata = MetadataScanner(self.library, self._cache, audience, processing)
         self.starter = Starter(printer, database)
         prepare = self.metadata.get if processes else None
         self.desk = UploadDesk(self.library, self.starter, largest=settings.max_upload_bytes, prepare=prepare)
@@ -92,14 +93,14 @@ class Files:
 
     async def all_metadata(self) -> dict[str, object]:
         """What is known of every file in `gcodes` by its name, as Moonraker keeps it in its database."""
-        known = await self.metadata.everything()
+        known = await self._cache.everything()
         return {
             path: {name: value for name, value in found.items() if name != "filename"} for path, found in known.items()
         }
 
     async def note_print(self, filename: str, job_id: str, print_start_time: float) -> None:
         """Remember a file's last print, which its metadata tells."""
-        await self.metadata.note_print(filename, job_id, print_start_time)
+        await self._cache.note_print(filename, job_id, print_start_time)
 
     async def exists(self, filename: str) -> bool:
         """Whether there is a file of this name below `gcodes`."""

@@ -125,10 +125,10 @@ class MetadataCache:
 
         return await self._write(write)
 
-    async def note_print(self, path: str, job_id: str, print_start_time: float) -> bool:
-        """Remember a file's last print; whether the file is known."""
+    async def note_print(self, path: str, job_id: str, print_start_time: float) -> None:
+        """Remember a file's last print, if the file is known."""
         query = "UPDATE file_metadata SET job_id = ?, print_start_time = ? WHERE path = ?"
-        return await self._database.write(lambda c: c.execute(query, (job_id, print_start_time, path)).rowcount > 0)
+        await self._database.write(lambda c: c.execute(query, (job_id, print_start_time, path)))
 
 
 def _folder(path: str) -> str:

@@ -71,14 +71,6 @@ class MetadataScanner:
         """What is known of the files in a folder of `gcodes`, by path; nothing is scanned."""
         return await self._cache.in_folder(folder.path) if folder.root == "gcodes" else {}
 
-    async def everything(self) -> dict[str, dict[str, object]]:
-        """What is known of every file, by path; nothing is scanned."""
-        return await self._cache.everything()
-
-    async def note_print(self, filename: str, job_id: str, print_start_time: float) -> None:
-        """Remember when a file was printed last, and as which job."""
-        await self._cache.note_print(filename, job_id, print_start_time)
-
     async def scan(self, gcode: Place) -> Kept:
         """Read a file anew and tell everybody. Who asks for a file that is being read waits for the next reading."""
         if not is_scannable(gcode):
