@@ -116,6 +116,27 @@ async def test_strangers_are_told_so_in_the_one_word_that_mainsail_looks_for(tmp
             assert (answer.status_code, answer.json()["error"]["message"]) == (401, "Unauthorized")
 
 
+async def test_the_pictures_of_gcode_are_shown_to_img_elements_which_show_no_login(tmp_path: Path) -> None:
+    paths = configure(tmp_path, STRANGERS)
+    for folder in (paths.gcodes, paths.gcodes / "sub", paths.config):
+        (folder / ".thumbs").mkdir(parents=True)
+        (folder / ".thumbs" / "a-32x32.png").write_bytes(b"picture")
+    for hidden in (paths.gcodes / "a.gcode", paths.gcodes / "a.png", paths.gcodes / ".thumbs" / "a.json"):
+        hidden.write_bytes(b"mine")
+    async with running(paths) as (_, client):
+        for path in ("gcodes/.thumbs/a-32x32.png?date=1", "gcodes/sub/.thumbs/a-32x32.png"):
+            assert (await client.get(f"/server/files/{path}")).content == b"picture"
+            assert (await client.request("DELETE", f"/server/files/{path}")).status_code == 401
+        for path in (
+            "gcodes/a.gcode",
+            "gcodes/a.png",
+            "gcodes/.thumbs/a.json",
+            "config/.thumbs/a-32x32.png",
+            "nowhere",
+        ):
+            assert (await client.get(f"/server/files/{path}")).status_code == 401
+
+
 async def test_strangers_hear_no_news_until_they_log_in(tmp_path: Path) -> None:
     async with running(configure(tmp_path, STRANGERS)) as (app, client), client.websocket() as socket:
         for _ in range(2):

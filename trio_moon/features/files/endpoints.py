@@ -43,7 +43,14 @@ def file_endpoints(calls: FileCalls, desk: UploadDesk) -> tuple[Endpoint, ...]:
             transports=Transport.HTTP,
             wrapped=False,
         ),
-        Endpoint("/server/files/{path...}", SomePath, GET=calls.download, transports=Transport.HTTP, wrapped=False),
+        Endpoint(
+            "/server/files/{path...}",
+            SomePath,
+            GET=calls.download,
+            transports=Transport.HTTP,
+            wrapped=False,
+            open_to_all=True,  # for pictures: it looks at its callers itself
+        ),
         Endpoint(
             "/server/files/{path...}",
             SomePath,

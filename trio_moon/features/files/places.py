@@ -39,6 +39,11 @@ class Place(Struct, frozen=True, order=True):
         """The folder that it is in; of a root the root itself."""
         return Place(self.root, self.parts[:-1])
 
+    @property
+    def is_picture(self) -> bool:
+        """Whether it is where the picture of a G-code file lies."""
+        return self.root == "gcodes" and self.parent.name == PICTURES and self.name.endswith((".png", ".jpg"))
+
     def __truediv__(self, name: str) -> Place:
         return Place(self.root, (*self.parts, name))
 

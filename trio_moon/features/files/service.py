@@ -27,7 +27,7 @@ from trio_moon.features.files.parameters import (
     WholeRoot,
 )
 from trio_moon.features.files.places import Place, parse_place, place_in
-from trio_moon.model.errors import BadParams, Forbidden, NamesNothing, NotFound
+from trio_moon.model.errors import BadParams, Forbidden, NamesNothing, NotFound, Unauthorized
 from trio_moon.rpc.binding import NoParams
 from trio_moon.rpc.caller import Caller
 from trio_moon.rpc.replies import Download
@@ -196,7 +196,11 @@ class FileCalls:
             return {"destination": told["item"], "action": "zip_files"}
 
     async def download(self, params: SomePath, caller: Caller) -> Download:
-        return await self._library.on_disk(self._download, parse_place(params.path))
+        """A file; the pictures of G-code are everybody's, as a page's `<img>` shows no credentials."""
+        place = parse_place(params.path)
+        if not (caller.authorized or place.is_picture):
+            raise Unauthorized
+        return await self._library.on_disk(self._download, place)
 
     async def klippy_log(self, params: NoParams, caller: Caller) -> Download:
         """Klipper's log, wherever Klipper writes it: frontends offer it when Klipper has failed."""

@@ -72,7 +72,7 @@ SUMMARIES = {
     # files
     "GET /server/files/klippy.log": "Klipper's log.",
     "GET /server/files/moonraker.log": "The service's log.",
-    "GET /server/files/{path}": "Download a file; its path begins with the root and may hold slashes.",
+    "GET /server/files/{path}": "Download a file; its path begins with the root. Pictures in `.thumbs` need no login.",
     "POST /server/files/upload": "Upload a file, and print it if so wished.",
     "server.files.copy": "Copy a file or a folder.",
     "server.files.delete_directory": "Delete a folder.",
