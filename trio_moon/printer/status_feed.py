@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import msgspec
@@ -57,7 +58,8 @@ class StatusFeed:
     async def cover_wishes(self) -> None:
         """Make Klipper's subscription cover what everybody wants.
 
-        An update that overtakes the answer is held back until the answer has been merged.
+        Updates that come before the answer are held back until it has been merged. Those that were on their way when
+        Klipper took the request are older than the answer, which knows better: Klipper won't tell it again.
         """
         async with self._changing:
             self._wishes_changed = trio.Event()
@@ -65,15 +67,17 @@ class StatusFeed:
             if wanted == self._subscribed:
                 return
             self._held = []
+            answered_at = -math.inf
             try:
                 params = {"objects": as_wire(wanted), "response_template": {"method": STATUS_METHOD}}
                 answer = parse_status(await self._calls.request("objects/subscribe", params))
-                self._subscribed = wanted
+                self._subscribed, answered_at = wanted, answer.eventtime
                 self._apply(answer, news=self.mirror.news(answer.status))
             finally:
                 held, self._held = self._held or [], None
                 for update in held:
-                    self._apply(update)
+                    if update.eventtime > answered_at:
+                        self._apply(update)
 
     def receive(self, update: StatusUpdate) -> None:
         """An update has come."""
