@@ -20,6 +20,7 @@ import trio
 from trio_moon import __version__
 from trio_moon.config.document import Document
 from trio_moon.features.access import Access, AccessSettings
+from trio_moon.features.agents import Agents
 from trio_moon.features.files import SCHEMA as FILES_SCHEMA
 from trio_moon.features.files import Files, FilesSettings
 from trio_moon.features.webcams import Webcam, Webcams
@@ -33,6 +34,7 @@ from trio_moon.printer.job_tracker import JobTracker
 from trio_moon.printer.printer import Printer
 from trio_moon.rooms import ROOMS, Ground, Options, Room, StopSign
 from trio_moon.rpc.audience import Audience
+from trio_moon.rpc.caller import Session
 from trio_moon.rpc.jsonrpc import JsonRpc
 from trio_moon.rpc.registry import Registry
 from trio_moon.store.database import Database
@@ -68,11 +70,17 @@ class App:
         self.printer = Printer(klippy_socket, self.audience)
         self.jobs = JobTracker(self.printer)
         namespaces = Namespaces(self.database)
+        agents = Agents(self.printer, self.audience)
+
+        def session_ended(session: Session) -> None:
+            self.printer.forget(session)
+            agents.forget(session)
+
         access = Access(
             AccessSettings.from_section(document.section_or_empty("authorization"), document.problems.append),
             namespaces,
             self.audience,
-            rights_ended=self.printer.forget,
+            rights_ended=session_ended,
         )
         self.rooms: list[Room] = []
         ground = Ground(
@@ -90,6 +98,7 @@ class App:
             files=_files(document, paths, self.printer, self.database, self.audience, front.max_upload_size),
             webcams=Webcams(document.settings_of_kind("webcam", Webcam.from_section), namespaces, self.audience),
             access=access,
+            agents=agents,
             alerts=Topic(),
             stop=self.stop,
             klippy_socket=klippy_socket,
@@ -109,7 +118,7 @@ class App:
             access.guard,
             unix_socket=paths.comms / "moonraker.sock",
             klippy_socket=klippy_socket,
-            session_ended=self.printer.forget,
+            session_ended=session_ended,
         )
         self.problems = [*document.problems, *document.unused()]
         """What is wrong with the configuration, known once every room has taken its settings."""

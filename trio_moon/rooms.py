@@ -92,6 +92,7 @@ class Ground(Struct, frozen=True):
     files: Files
     webcams: Webcams
     access: Access
+    agents: Agents
     alerts: Topic[SpoolmanAlert]
     """What the user should hear of spools and of Spoolman."""
     stop: StopSign
@@ -138,6 +139,7 @@ def _server(ground: Ground) -> Room:
             configuration=ground.document.as_wire,
             restart=lambda: ground.stop.stop(restart=True),
             log=ground.options.logbook,
+            agent_comes=ground.agents.admit,
         )
     )
     temperatures = TemperatureStore(ground.printer, settings.temperature_store_size)
@@ -289,7 +291,7 @@ def _snapshot_url(webcams: Webcams, name: str) -> str | None:
 
 
 def _agents(ground: Ground) -> Room:
-    return Room("extensions", agents_endpoints(Agents(ground.printer, ground.audience)))
+    return Room("extensions", agents_endpoints(ground.agents))
 
 
 def _octoprint(ground: Ground) -> Room | None:

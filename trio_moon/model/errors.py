@@ -22,6 +22,7 @@ Messages are sentences for a printer owner; numbers live in `rpc/error_codes.py`
        ├─ KlippyRefused       Klipper answered with an error
        ├─ SpoolmanAway        no answer from Spoolman
        ├─ SpoolmanRefused     Spoolman answered with an error; holds its status
+       ├─ AgentRefused        an agent answered with an error; holds it
        └─ PeerTimeout         a peer took longer than its deadline
 """
 
@@ -119,6 +120,14 @@ class SpoolmanRefused(PeerError):
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
+
+
+class AgentRefused(PeerError):
+    """An agent answered with an error."""
+
+    def __init__(self, message: str, data: object) -> None:
+        super().__init__(message)
+        self.data = data
 
 
 class PeerTimeout(PeerError):

@@ -40,8 +40,8 @@ class Audience:
         if self._sessions:
             trio.lowlevel.current_trio_token().run_sync_soon(self.send, notification(method, *params))
 
-    def send(self, packet: Packet) -> None:
-        """Send a message that is already encoded to everybody; strangers who haven't logged in hear nothing."""
+    def send(self, packet: Packet, besides: Session | None = None) -> None:
+        """Send an encoded message to everybody `besides` this one; strangers who haven't logged in hear nothing."""
         for session in self:
-            if session.caller is None or session.caller.authorized:
+            if session is not besides and (session.caller is None or session.caller.authorized):
                 session.outbox.event(packet)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import itertools
+from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Struct, field
@@ -60,6 +61,8 @@ class Session(Struct, eq=False):
     client: ClientInfo | None = None
     caller: Caller | None = None
     """Who is at the other end; None for sessions of our own."""
+    on_answer: Callable[[dict[str, object]], None] | None = None
+    """Takes what the client answers to questions of ours; None for those whom nobody asks anything."""
 
 
 class Caller(Struct, eq=False, weakref=True):

@@ -24,6 +24,7 @@ _HTTP: tuple[tuple[type[errors.MoonError], int], ...] = (
     (errors.KlippyAway, 503),
     (errors.KlippyRefused, 400),
     (errors.SpoolmanAway, 503),
+    (errors.AgentRefused, 424),
     (errors.PeerTimeout, 504),
 )
 

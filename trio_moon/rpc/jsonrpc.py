@@ -13,7 +13,7 @@ import trio
 
 from trio_moon.kit.json_codec import ALWAYS_SHALLOW, NotJson, decode_call, encode, refuse_depth
 from trio_moon.kit.pending import Pending
-from trio_moon.model.errors import MoonError
+from trio_moon.model.errors import AgentRefused, MoonError
 from trio_moon.rpc import error_codes
 from trio_moon.rpc.arguments import json_name
 from trio_moon.rpc.caller import Caller
@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 JSONRPC_PATH = "/server/jsonrpc"
 """Where calls are posted."""
+
+_NOTHING = object()
 
 MAX_BATCH = 512
 MAX_BATCH_ANSWER = 1 << 20
@@ -157,7 +159,9 @@ class JsonRpc:
             return _invalid(None, "'id' must be a string or a number")
         name = request.get("method")
         if name is None and ("result" in request or "error" in request):
-            return None  # a response: we ask nothing of clients, so nobody waits for it
+            if caller.session is not None and caller.session.on_answer is not None:
+                caller.session.on_answer(request)
+            return None
         if request.get("jsonrpc", "2.0") != "2.0":
             return _invalid(call_id, "'jsonrpc' must be \"2.0\"")
         if not isinstance(name, str):
@@ -209,7 +213,8 @@ def _result(call_id: object, value: object) -> bytes:
 def _failure(call_id: object, name: str, error: Exception) -> bytes:
     """An error is told even to a notification (with id null), as Moonraker does."""
     if isinstance(error, MoonError):
-        return _error(call_id, error_codes.rpc_code(error), error.message)
+        data = error.data if isinstance(error, AgentRefused) else _NOTHING
+        return _error(call_id, error_codes.rpc_code(error), error.message, data)
     logger.error("%s failed", name, exc_info=error)
     return _error(call_id, error_codes.INTERNAL_ERROR, error_codes.INTERNAL_MESSAGE)
 
@@ -225,6 +230,9 @@ def _invalid(call_id: object, problem: str) -> bytes:
     return _error(call_id, error_codes.INVALID_REQUEST, f"Invalid request: {problem}")
 
 
-def _error(call_id: object, code: int, message: str) -> bytes:
+def _error(call_id: object, code: int, message: str, data: object = _NOTHING) -> bytes:
     message = message.encode("utf-8", "replace").decode()  # names of files may hold what can't be encoded
-    return encode({"jsonrpc": "2.0", "error": {"code": code, "message": message}, "id": call_id})
+    error: dict[str, object] = {"code": code, "message": message}
+    if data is not _NOTHING:
+        error["data"] = data
+    return encode({"jsonrpc": "2.0", "error": error, "id": call_id})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trio_moon.features.agents.parameters import AgentEvent, RemoteMethod
+from trio_moon.features.agents.parameters import AgentEvent, AgentRequest, RemoteMethod
 from trio_moon.features.agents.service import Agents
 from trio_moon.rpc.binding import NoParams
 from trio_moon.rpc.caller import Transport
@@ -13,6 +13,7 @@ def endpoints(agents: Agents) -> tuple[Endpoint, ...]:
     """The table of the room."""
     return (
         Endpoint("/server/extensions/list", NoParams, GET=agents.list_agents),
+        Endpoint("/server/extensions/request", AgentRequest, POST=agents.request),
         Endpoint(
             "",
             AgentEvent,

@@ -10,7 +10,13 @@ from msgspec import Meta
 
 class AgentEvent(msgspec.Struct, frozen=True):
     event: str
-    data: dict[str, object] | list[object] | None = None
+    data: object = None
+
+
+class AgentRequest(msgspec.Struct, frozen=True):
+    agent: str
+    method: str
+    arguments: dict[str, object] | list[object] | None = None
 
 
 class RemoteMethod(msgspec.Struct, frozen=True):

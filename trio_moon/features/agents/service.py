@@ -2,76 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
 
-from trio_moon.features.agents.parameters import AgentEvent, RemoteMethod
-from trio_moon.kit.json_codec import encode
+from trio_moon.features.agents.agent import Agent
+from trio_moon.features.agents.parameters import AgentEvent, AgentRequest, RemoteMethod
 from trio_moon.model.errors import BadParams, TooMany
 from trio_moon.printer.printer import Printer
 from trio_moon.rpc.audience import Audience
 from trio_moon.rpc.binding import NoParams
 from trio_moon.rpc.caller import Caller, ClientInfo, Session
-from trio_moon.rpc.packet import Packet, notification
+from trio_moon.rpc.packet import notification
 
 MOST_METHODS = 100
+"""Of one agent: Klipper is told of each whenever it comes back."""
 RESERVED = ("connected", "disconnected")
 
 
 class Agents:
-    """Passes on what macros call to those who offer it, and what agents have to tell to everybody else."""
+    """Passes on what macros and other clients call to those who offer it, and what agents tell to everybody else."""
 
     def __init__(self, printer: Printer, audience: Audience) -> None:
         self._printer = printer
         self._audience = audience
-        self._offered: dict[str, Session] = {}
+        self._agents: dict[Session, Agent] = {}
+
+    def admit(self, session: Session, client: ClientInfo) -> None:
+        """`session` has identified itself as an agent: all others hear of it. BadParams if its name is taken."""
+        if session not in self._audience:  # its call was begun before it left, and nobody would forget it
+            raise BadParams("the connection has ended")
+        if self._named(client.client_name) is not None:
+            raise BadParams(f"Agent '{client.client_name:.100}' already registered and connected")
+        agent = self._agents[session] = Agent(session, client)
+        self._announce(agent, "connected", _as_wire(client))
+
+    def forget(self, session: Session) -> None:
+        """A client has left, or may do nothing any more; if it is an agent, all that it offered ends with it."""
+        agent = self._agents.pop(session, None)
+        if agent is not None:
+            agent.leave()
+            for name in agent.methods:
+                self._printer.withdraw(name)
+            self._announce(agent, "disconnected")
 
     def list_agents(self, params: NoParams, caller: Caller) -> dict[str, object]:
-        clients = [session.client for session in self._audience if session.client is not None]
-        return {"agents": [_as_wire(client) for client in clients if client.type == "agent"]}
+        return {"agents": [_as_wire(agent.client) for agent in self._agents.values()]}
+
+    async def request(self, params: AgentRequest, caller: Caller) -> object:
+        """Ask an agent, and tell what it answers."""
+        agent = self._named(params.agent)
+        if agent is None:
+            raise BadParams(f"Agent {params.agent:.100} not connected")
+        return await agent.ask(params.method, params.arguments)
 
     def send_event(self, params: AgentEvent, caller: Caller) -> str:
         """Tell everybody else."""
-        agent, client = _agent(caller)
+        agent = self._calling(caller)
         if params.event in RESERVED:
             raise BadParams(f"Event '{params.event}' is reserved")
-        news: dict[str, object] = {"agent": client.client_name, "event": params.event}
-        if params.data is not None:
-            news["data"] = params.data
-        packet = notification("notify_agent_event", news)
-        for session in self._audience:
-            if session is not agent and (session.caller is None or session.caller.authorized):
-                session.outbox.event(packet)
+        self._announce(agent, params.event, params.data)
         return "ok"
 
     async def register_method(self, params: RemoteMethod, caller: Caller) -> str:
         """Let macros call it (`action_call_remote_method`), for as long as the agent is connected."""
-        agent, _ = _agent(caller)
-        self._forget_who_left()
-        if len(self._offered) >= MOST_METHODS:
-            raise TooMany(f"agents may offer {MOST_METHODS} remote methods at most")
+        agent = self._calling(caller)
+        if len(agent.methods) >= MOST_METHODS:
+            raise TooMany(f"an agent may offer {MOST_METHODS} remote methods")
         name = params.method_name
-
-        def call(arguments: Mapping[str, object]) -> None:
-            if agent in self._audience:
-                agent.outbox.event(Packet(encode({"jsonrpc": "2.0", "method": name, "params": arguments})))
-
-        self._printer.offer_more(name, call)
-        self._offered[name] = agent
+        self._printer.offer_more(name, partial(agent.call, name))
+        agent.methods.append(name)
         await self._printer.register(name)
         return "ok"
 
-    def _forget_who_left(self) -> None:
-        present = list(self._audience)
-        for name in [name for name, agent in self._offered.items() if agent not in present]:
-            del self._offered[name]
-            self._printer.withdraw(name)
+    def _named(self, name: str) -> Agent | None:
+        return next((agent for agent in self._agents.values() if agent.name == name), None)
 
+    def _calling(self, caller: Caller) -> Agent:
+        agent = self._agents.get(caller.session) if caller.session is not None else None
+        if agent is None:
+            raise BadParams("this is for connections that identify themselves as an agent")
+        return agent
 
-def _agent(caller: Caller) -> tuple[Session, ClientInfo]:
-    session = caller.session
-    if session is None or session.client is None or session.client.type != "agent":
-        raise BadParams("this is for connections that identify themselves as an agent")
-    return session, session.client
+    def _announce(self, agent: Agent, event: str, data: object = None) -> None:
+        news: dict[str, object] = {"agent": agent.name, "event": event}
+        if data is not None:
+            news["data"] = data
+        self._audience.send(notification("notify_agent_event", news), besides=agent.session)
 
 
 def _as_wire(client: ClientInfo) -> dict[str, object]:

@@ -15,7 +15,7 @@ from trio_moon.features.server.parameters import Identity, WhichLog
 from trio_moon.kit.json_codec import Raw, encode
 from trio_moon.model.errors import BadParams, MoonError, Unauthorized
 from trio_moon.rpc.binding import NoParams
-from trio_moon.rpc.caller import Caller, ClientInfo
+from trio_moon.rpc.caller import Caller, ClientInfo, Session
 
 API_VERSION = (1, 5, 0)
 """The version of Moonraker's API that we answer."""
@@ -84,6 +84,8 @@ class Surroundings(Struct, frozen=True):
     configuration: Callable[[], Mapping[str, object]]
     restart: Callable[[], None]
     log: Log | None = None
+    agent_comes: Callable[[Session, ClientInfo], None] = lambda session, client: None
+    """May refuse it by raising a MoonError."""
 
 
 class Server:
@@ -158,6 +160,8 @@ class Server:
         self._around.identities.identify(caller, access_token=params.access_token, api_key=params.api_key)
         if not caller.authorized:
             raise Unauthorized
+        if client.type == "agent":
+            self._around.agent_comes(session, client)
         session.client = client
         return {"connection_id": session.connection_id}
 

@@ -59,6 +59,7 @@ SUMMARIES = {
     "server.supervisor": "The tree of running services, each with its state, restarts and queues.",
     "server.temperature_store": "The recent past of every temperature.",
     "server.extensions.list": "The agents that are connected.",
+    "server.extensions.request": "Call a method of an agent, and tell its answer.",
     "server.websocket.id": "The number of this connection.",
     "GET /server/openapi.json": "This document.",
     # database
