@@ -14,7 +14,7 @@ from trio_moon.printer.printer import Printer
 from trio_moon.printer.subscriptions import Wanted, as_wire, parse_wanted
 from trio_moon.rpc.binding import AnyParams, Arguments, NoParams, binder, convert
 from trio_moon.rpc.caller import Caller, Transport
-from trio_moon.rpc.endpoint import Endpoint, Handler, Method
+from trio_moon.rpc.endpoint import Endpoint, Handler, Method, session_call
 
 _Plain = Callable[[NoParams, Caller], Awaitable[Raw]]
 
@@ -102,13 +102,7 @@ def endpoints(printer: Printer) -> tuple[Endpoint, ...]:
             POST=calls.query,
             rpc_names={"GET": "printer.objects.query", "POST": ""},
         ),
-        Endpoint(
-            "",
-            Objects,
-            CALL=calls.subscribe,
-            rpc_names={"CALL": "printer.objects.subscribe"},
-            transports=Transport.SESSION,
-        ),
+        session_call("printer.objects.subscribe", Objects, calls.subscribe),
         Endpoint(
             "/printer/objects/subscribe",
             SubscriptionOf,

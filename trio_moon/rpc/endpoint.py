@@ -52,6 +52,12 @@ class Endpoint(Struct, frozen=True):
     """The fields that an upload may have beside its file, for the API's document."""
 
 
+def session_call(name: str, params: type[Any], handler: Handler, *, open_to_all: bool = False) -> Endpoint:
+    """A method without a path: it is about the connection over which it comes, so that must be one that lasts."""
+    names = {"CALL": name}
+    return Endpoint("", params, CALL=handler, rpc_names=names, transports=Transport.SESSION, open_to_all=open_to_all)
+
+
 class Method(Struct, frozen=True):
     """One verb of one endpoint, ready to be called."""
 

@@ -7,8 +7,8 @@ from trio_moon.features.server.parameters import Identity, LineCount, Temperatur
 from trio_moon.features.server.service import Server
 from trio_moon.features.server.temperatures import TemperatureStore
 from trio_moon.rpc.binding import NoParams
-from trio_moon.rpc.caller import Caller, Transport
-from trio_moon.rpc.endpoint import Endpoint
+from trio_moon.rpc.caller import Caller
+from trio_moon.rpc.endpoint import Endpoint, session_call
 
 
 def endpoints(server: Server, temperatures: TemperatureStore, console: ConsoleStore) -> tuple[Endpoint, ...]:
@@ -28,19 +28,6 @@ def endpoints(server: Server, temperatures: TemperatureStore, console: ConsoleSt
         Endpoint("/server/logs/rollover", WhichLog, POST=server.roll_logs_over),
         Endpoint("/server/temperature_store", TemperatureWish, GET=temperature_store),
         Endpoint("/server/gcode_store", LineCount, GET=gcode_store),
-        Endpoint(
-            "",
-            Identity,
-            CALL=server.identify,
-            rpc_names={"CALL": "server.connection.identify"},
-            transports=Transport.SESSION,
-            open_to_all=True,
-        ),
-        Endpoint(
-            "",
-            NoParams,
-            CALL=server.connection_id,
-            rpc_names={"CALL": "server.websocket.id"},
-            transports=Transport.SESSION,
-        ),
+        session_call("server.connection.identify", Identity, server.identify, open_to_all=True),
+        session_call("server.websocket.id", NoParams, server.connection_id),
     )
