@@ -40,6 +40,16 @@ async def test_who_left_hears_nothing_more_and_disturbs_nobody() -> None:
         receive.receive_nowait()
 
 
+async def test_an_observer_has_seen_an_item_when_publish_returns() -> None:
+    topic: Topic[int] = Topic(buffer=1)
+    seen: list[int] = []
+    topic.observe(seen.append)
+    for number in range(3):
+        topic.publish(number)
+        assert seen[-1] == number
+    assert seen == [0, 1, 2]
+
+
 async def test_who_follows_hears_what_comes_after_a_flood(nursery: trio.Nursery) -> None:
     topic: Topic[int] = Topic(buffer=2)
     heard: list[int] = []

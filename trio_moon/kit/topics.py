@@ -22,10 +22,20 @@ class Topic(Generic[T]):
 
     def __init__(self, buffer: int = DEFAULT_BUFFER) -> None:
         self._buffer = buffer
+        self._observers: list[Callable[[T], object]] = []
         self._subscribers: set[trio.MemorySendChannel[T]] = set()
+
+    def observe(self, react: Callable[[T], object]) -> None:
+        """Call `react` inside every `publish` from now on, before anything that follows the item is handled.
+
+        It must neither wait nor fail. For those to whom it matters what came between the item and a task's turn.
+        """
+        self._observers.append(react)
 
     def publish(self, item: T) -> None:
         """Hand `item` to everybody who listens now; never waits and never fails."""
+        for react in self._observers:
+            react(item)
         for send in tuple(self._subscribers):
             try:
                 send.send_nowait(item)

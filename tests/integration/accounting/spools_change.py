@@ -162,6 +162,7 @@ async def two_carriages_print_two_copies(house: House) -> None:
         await house.told()
         await house.klipper.run_gcode(f"SYNC_EXTRUDER_MOTION EXTRUDER=extruder1 MOTION_QUEUE=extruder\n{PURGE}")
         if number == 1:
+            await house.told()  # when they were joined, Klipper says once: of what it says to nobody, we can't know
             await house.printer.kill()
             await house.printer.extrude(9, "extruder")
             await house.printer.start()

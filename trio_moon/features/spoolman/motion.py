@@ -125,13 +125,13 @@ class FilamentMeter:
         synchronised = dict.fromkeys(EXTRUDERS, frozenset({"motion_queue"}))
         printer.need({"toolhead": frozenset(TOOLHEAD_FIELDS), "motion_report": frozenset({"trapq"}), **synchronised})
         printer.mirror.observe(self._on_status)
+        printer.console.observe(self._on_console)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Measure until cancelled."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self._follow_klipper)
             nursery.start_soon(self._look_at_promises)
-            nursery.start_soon(self._hear_console)
             task_status.started()
 
     async def _follow_klipper(self, *, task_status: trio.TaskStatus[None]) -> None:
@@ -150,14 +150,6 @@ class FilamentMeter:
                         pause = ASK_AGAIN if self._measuring and not self._source_open else math.inf
                         with trio.move_on_after(pause):
                             self._follow(await news.receive())
-
-    async def _hear_console(self) -> None:
-        while True:
-            with self._printer.console.subscribe() as lines:
-                async for line in lines:
-                    self._lives.heard(line.message, trio.current_time())
-                    if self._measuring and (said := SYNCHRONISED.fullmatch(line.message)):
-                        self._note_queues({said[1]: said[2]})
 
     def _follow(self, event: KlippyEvent) -> None:
         match event:
@@ -376,6 +368,13 @@ class FilamentMeter:
         extruder = toolhead.get("extruder")
         if isinstance(extruder, str) and extruder:
             self._activate(extruder)
+
+    def _on_console(self, line: ConsoleLine) -> None:
+        if line.type != "response":
+            return  # what a client wrote
+        self._lives.heard(line.message, trio.current_time())
+        if self._measuring and (said := SYNCHRONISED.fullmatch(line.message)):
+            self._note_queues({said[1]: said[2]})  # at once: the moves may come in the same read
 
     def _note_queues(self, queues: Mapping[str, object]) -> None:
         """Whose moves the extruders make: one that is synchronised uses filament when another is told to.
