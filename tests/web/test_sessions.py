@@ -53,6 +53,13 @@ async def test_the_answer_comes_before_the_news_that_the_call_caused(live: Runni
     assert (await client.message())["method"] == "notify_text"
 
 
+async def test_calls_that_wait_begin_in_the_order_in_which_they_came(live: Running) -> None:
+    client = await WsClient.open(live)
+    calls = [json.dumps({"jsonrpc": "2.0", "method": "server.away", "id": n}) for n in range(50)]
+    await client.http.send(b"".join(client_frame(call) for call in calls))
+    assert [(await client.message())["id"] for _ in calls] == list(range(50))
+
+
 async def test_many_calls_in_one_packet_are_all_answered(live: Running) -> None:
     client = await WsClient.open(live)
     calls = [

@@ -36,6 +36,8 @@ class Conversation:
         self._most_waiting = most_waiting
         self._most_said = most_said // 4
         self._unheard: deque[bytes | str] = deque()
+        self._unbegun: deque[tuple[Later, int]] = deque()
+        """Calls for tasks, in the order in which they came and are begun."""
         self._waiting = 0
         self._some_answered = trio.Event()
 
@@ -73,7 +75,9 @@ class Conversation:
         if isinstance(later, Promised):
             later.then(self._tell)
         else:
-            self._nursery.start_soon(self._answer, later, cost)
+            self._unbegun.append((later, cost))
+            if len(self._unbegun) == 1:
+                self._nursery.start_soon(self._answer)
 
     async def caught_up(self) -> None:
         """Wait until everything is heard, and the client may go on."""
@@ -85,7 +89,10 @@ class Conversation:
             if self.hear([]):
                 return
 
-    async def _answer(self, later: Later, cost: int) -> None:
+    async def _answer(self) -> None:
+        later, cost = self._unbegun.popleft()
+        if self._unbegun:  # not with us: Trio begins in any order what is to begin at once
+            self._nursery.start_soon(self._answer)
         self._tell(await later(), cost)
 
     def _tell(self, answer: Answer, cost: int = 1) -> None:
