@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import socket
 import threading
 import zipfile
 from pathlib import Path
@@ -111,6 +112,10 @@ async def test_what_is_no_file_can_not_be_copied_or_packed(world: World) -> None
         await world.call("copy", source="gcodes/pipe", dest="gcodes/x")
     with pytest.raises(NotFound):
         await world.http("GET", "/server/files/gcodes/pipe")
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(world.gcodes / "socket.gcode"))
+    with pytest.raises(NotFound):
+        await world.call("metascan", filename="socket.gcode")
     world.write("gcodes/a.gcode")
     await world.call("zip", dest="config/a.zip", items=["gcodes"])
     with zipfile.ZipFile(world.paths.config / "a.zip") as archive:
@@ -281,6 +286,13 @@ async def test_links_inside_a_root_are_followed_and_kept(world: World) -> None:
     await world.upload("y.gcode", b"new")
     assert (world.gcodes / "y.gcode").is_symlink()
     assert (world.gcodes / "real/x.gcode").read_text() == "new"
+
+
+async def test_a_copy_through_a_link_to_its_own_root_does_not_copy_itself(world: World) -> None:
+    world.write("gcodes/x.gcode", "G28")
+    (world.gcodes / "all").symlink_to(".")
+    await world.call("copy", source="gcodes/all", dest="gcodes/copy")
+    assert sorted(os.listdir(world.gcodes / "copy")) == ["all", "x.gcode"]
 
 
 async def test_an_installers_link_to_a_configuration_may_be_read_but_not_written(world: World, tmp_path: Path) -> None:

@@ -163,7 +163,9 @@ class Changes:
         return Prepared(path, dest, found.is_folder)
 
     def _not_for_copies(self, folder: str, names: list[str]) -> list[str]:
-        return [name for name in names if self._roots.is_reserved(os.path.join(folder, name))]
+        """Not our staging either: through a link to a root, its copy would be a part of what is copied."""
+        reserved = self._roots.is_reserved
+        return [name for name in names if listing.is_hidden(name) or reserved(os.path.join(folder, name))]
 
     def prepare_zip(self, items: list[Place], dest: Place, *, compress: bool) -> Prepared:
         """Pack files and whole folders into an archive that waits for its place."""

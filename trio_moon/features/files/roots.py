@@ -176,6 +176,7 @@ def disk_errors(what: str) -> Iterator[None]:
 _TRANSLATIONS: dict[int, tuple[type[MoonError], str]] = {
     errno.ENOENT: (NotFound, "'{}' does not exist"),
     errno.ENOTDIR: (NotFound, "'{}' is no folder"),
+    errno.ENXIO: (NotFound, "'{}' is no file"),
     errno.EISDIR: (BadParams, "'{}' is a folder"),
     errno.ELOOP: (Forbidden, "'{}' is a link that may not be followed"),
     errno.EEXIST: (Conflict, "'{}' exists already"),
