@@ -225,13 +225,16 @@ async def test_files_and_folders_are_listed_with_what_is_known(house: House) -> 
 
 
 async def test_links_that_lead_back_do_not_make_a_list_endless(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trio_moon.features.octoprint.files.MOST_FOLDERS", 50)
+    monkeypatch.setattr("trio_moon.features.octoprint.files.MOST_ENTRIES", 50)
     for name in ("here", "there"):
         (house.gcodes / name).symlink_to(".")
-    (house.gcodes / "a.gcode").write_bytes(QUICK)
+    files = {f"{number}.gcode" for number in range(20)}
+    for name in files:
+        (house.gcodes / name).write_bytes(QUICK)
     with trio.fail_after(20):
         listed = await house.ok("GET", "/api/files?recursive=true")
-    assert {entry["name"] for entry in listed["files"]} == {"here", "there", "a.gcode"}
+    assert {entry["name"] for entry in listed["files"]} == {"here", "there", *files}
+    assert 20 < str(listed).count("gcodeAnalysis") <= 50 + 20
 
 
 async def test_files_are_copied_moved_and_deleted(house: House) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 from trio_moon.features.octoprint.about import NOTHING
@@ -17,8 +16,8 @@ from trio_moon.rpc.replies import Incoming, Reply
 
 PRINTABLE = (".gcode", ".g", ".gco", ".nc")
 DEEPEST = 32
-MOST_FOLDERS = 2000
-"""In one answer: links that lead to each other's folders would go on for ever."""
+MOST_ENTRIES = 20_000
+"""In one answer, or it enters no more folders: links that lead to each other's would go on for ever."""
 
 
 class LocalFiles:
@@ -44,20 +43,22 @@ class LocalFiles:
         return entry
 
     async def _children(self, path: str, recursive: bool, caller: Caller) -> list[dict[str, object]]:
-        return await self._below(path, caller, DEEPEST if recursive else 0, itertools.count())
+        return await self._below(path, caller, DEEPEST if recursive else 0, [])
 
-    async def _below(self, path: str, caller: Caller, levels: int, folders: Iterator[int]) -> list[dict[str, object]]:
+    async def _below(self, path: str, caller: Caller, levels: int, told: list[object]) -> list[dict[str, object]]:
         listed = await self._directory(path, caller)
+        folders, files = _items(listed, "dirs"), _items(listed, "files")
+        told += [*folders, *files]
         found: list[dict[str, object]] = []
-        for folder in _items(listed, "dirs"):
+        for folder in folders:
             name = str(folder["dirname"])
             if name.startswith("."):
                 continue
             entry = folder_entry(_join(path, name))
-            if levels and next(folders) < MOST_FOLDERS:
-                entry["children"] = await self._below(_join(path, name), caller, levels - 1, folders)
+            if levels and len(told) < MOST_ENTRIES:
+                entry["children"] = await self._below(_join(path, name), caller, levels - 1, told)
             found.append(entry)
-        for file in _items(listed, "files"):
+        for file in files:
             name = str(file["filename"])
             if name.lower().endswith(PRINTABLE):
                 found.append(file_entry(_join(path, name), file))
