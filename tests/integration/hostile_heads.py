@@ -123,6 +123,7 @@ START_LINES = (
     *(b"OPTIONS * HTTP/1.1", b"OPTIONS /server/info HTTP/1.1", b"DEBUG / HTTP/1.1", b"PROPFIND / HTTP/1.1"),
     *(b"PATCH /server/info HTTP/1.1", b"DELETE / HTTP/1.1", b"PUT /server/files/gcodes/x HTTP/1.1", b"PRI * HTTP/2.0"),
     *(b"DELETE /server/files/gcodes/../config/moonraker.conf HTTP/1.1", b"SEARCH /server/info HTTP/1.1"),
+    *(b"GET /server/info RTSP/1.0", b"SOURCE /server/info ICE/1.0"),
     *(b"SOURCE / ICE/1.0", b"SETUP rtsp://x RTSP/1.0", b"GET / HTTP/1.1\rX: y", b"GET / HTTP/1.1\n\n"),
 )
 RANGES = (

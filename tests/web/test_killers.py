@@ -44,6 +44,7 @@ KILLERS: dict[str, bytes] = {
     "a space before the colon": b"GET /server/info HTTP/1.1\r\nHost : x\r\n\r\n",
     "a header with a zero": b"GET /server/info HTTP/1.1\r\nHost: x\r\nA: \x00\r\n\r\n",
     "another version": b"GET /server/info HTTP/9.9\r\nHost: x\r\n\r\n",
+    "another protocol": b"GET /server/info RTSP/1.0\r\nHost: x\r\n\r\n",
     "no version": b"GET /server/info\r\n\r\n",
     "an unknown verb": b"BREW /server/info HTTP/1.1\r\nHost: x\r\n\r\n",
     "connect": b"CONNECT evil.example:80 HTTP/1.1\r\nHost: evil.example:80\r\n\r\n",
@@ -149,6 +150,7 @@ async def test_hostile_requests_hurt_nobody_else(front: Running, caplog: pytest.
 async def test_most_hostile_requests_get_a_clear_answer(live: Running) -> None:
     for name in (
         "zeros",
+        "another protocol",
         "no version",
         "two codings",
         "a length of many digits",

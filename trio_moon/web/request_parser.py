@@ -98,7 +98,7 @@ def parse_head(
     if "transfer-encoding" in headers and "content-length" in headers:
         raise BadRequest(400, "a body has a Content-Length or a Transfer-Encoding, not both")
     version = parser.get_http_version()
-    if version not in ("1.1", "1.0"):
+    if version not in ("1.1", "1.0") or not data.startswith(b"HTTP/", data.find(b"\r\n") - 8):  # it reads RTSP, too
         raise BadRequest(400, "HTTP/1.1 is spoken here")
     if version == "1.1" and "host" not in headers:
         raise BadRequest(400, "the Host header is missing")
