@@ -19,8 +19,10 @@ import trio
 
 from trio_moon import __version__
 from trio_moon.config.document import Document
+from trio_moon.features.access import SCHEMA as ACCESS_SCHEMA
 from trio_moon.features.access import Access, AccessSettings
 from trio_moon.features.agents import Agents
+from trio_moon.features.database import instance_id
 from trio_moon.features.files import SCHEMA as FILES_SCHEMA
 from trio_moon.features.files import Files, FilesSettings
 from trio_moon.features.webcams import Webcam, Webcams
@@ -62,7 +64,7 @@ class App:
         self.supervisor = Supervisor()
         self.audience = Audience()
         self.registry = Registry()
-        self.database = Database(paths.database / "trio_moon.db", (NAMESPACES_SCHEMA, FILES_SCHEMA))
+        self.database = Database(paths.database / "trio_moon.db", (NAMESPACES_SCHEMA, ACCESS_SCHEMA, FILES_SCHEMA))
         front = FrontSettings.from_document(document, paths.certs)
         server = document.section_or_empty("server")
         own = paths.comms / "klippy.sock"  # where no other printer's Klipper can be, whatever an unusable path meant
@@ -96,7 +98,12 @@ class App:
             printer=self.printer,
             jobs=self.jobs,
             files=_files(document, paths, self.printer, self.database, self.audience, front.max_upload_size),
-            webcams=Webcams(document.settings_of_kind("webcam", Webcam.from_section), namespaces, self.audience),
+            webcams=Webcams(
+                document.settings_of_kind("webcam", Webcam.from_section),
+                namespaces,
+                self.audience,
+                partial(instance_id, paths.root),
+            ),
             access=access,
             agents=agents,
             alerts=Topic(),

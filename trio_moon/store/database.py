@@ -16,6 +16,7 @@ import trio
 
 from trio_moon.kit.threads import Workers
 from trio_moon.model.errors import MoonError, NoSpace
+from trio_moon.store.predecessor import FILE, Predecessor
 from trio_moon.store.private_files import create_private, tighten
 from trio_moon.store.schema import Schema, migrate
 from trio_moon.store.stand_in import in_memory, obstacle, stand_in_for
@@ -56,6 +57,7 @@ class Database:
         self._workers = Workers("store")
         self._connection: sqlite3.Connection | None = None
         self._set_aside: list[str] = []
+        self._predecessor = Predecessor(path.with_name(FILE)) if path else None
         self._disk_fails = ""
         self._stands_in = ""
         """Why a copy in memory stands in for the file."""
@@ -92,9 +94,10 @@ class Database:
             unwritten = f"{self._stands_in}. Restart the service when that is mended."
         else:
             unwritten = self._disk_fails
+        warnings = [*self._set_aside, *(self._predecessor.warnings if self._predecessor else ())]
         if not unwritten:
-            return self._set_aside
-        return [*self._set_aside, f"The database can't be written, so nothing new is remembered: {unwritten}"]
+            return warnings
+        return [*warnings, f"The database can't be written, so nothing new is remembered: {unwritten}"]
 
     def vitals(self) -> Mapping[str, object]:
         return {"queue": self._workers.waiting}
@@ -168,6 +171,7 @@ class Database:
         warning = f"The database {path} can't be used ({error}). It was set aside as {aside.name}."
         logger.error(warning)
         self._set_aside.append(warning)
+        self._predecessor = None  # a spool or a key from before all that was set aside would be out of date
         self._keep_private(path)
         return self._open_file(str(path))
 
@@ -210,7 +214,7 @@ class Database:
         problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if problem != "ok":
             raise sqlite3.DatabaseError(problem)
-        migrate(connection, self._schemas)
+        migrate(connection, self._schemas, self._predecessor)
 
 
 def _is_of_the_disk(error: BaseException) -> bool:

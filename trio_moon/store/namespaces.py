@@ -10,9 +10,34 @@ from typing import Final
 from trio_moon.kit.json_codec import NotJson, decode, encode
 from trio_moon.model.errors import MoonError
 from trio_moon.store.database import Database
+from trio_moon.store.predecessor import Statement, items_of
 from trio_moon.store.schema import Schema
 
 logger = logging.getLogger(__name__)
+
+OUR_PREFIX = "trio_moon"
+"""Namespaces of our rooms' own, secrets among them."""
+MOONRAKERS_OWN = frozenset({"moonraker", "database", "authorized_users", "history", "gcode_metadata", "job_queue"})
+
+
+def _inherit(moonraker: sqlite3.Connection) -> list[Statement]:
+    """What front ends and apps keep: their settings, cameras, notes."""
+    notes = items_of(moonraker, "database")
+    told = [notes.get(name) for name in ("protected_namespaces", "forbidden_namespaces")]
+    not_theirs = [*MOONRAKERS_OWN, *(name for names in told if isinstance(names, list) for name in names)]
+    names = [row[0] for row in moonraker.execute("SELECT DISTINCT namespace FROM namespace_store")]
+    return [
+        kept_if_new(name, key, value)
+        for name in names
+        if name not in not_theirs and not name.startswith(OUR_PREFIX)
+        for key, value in items_of(moonraker, name).items()
+    ]
+
+
+def kept_if_new(namespace: str, key: str, value: object) -> Statement:
+    """Set a value that isn't there yet."""
+    return "INSERT OR IGNORE INTO namespaces VALUES (?, ?, ?)", (namespace, key, encode(value))
+
 
 SCHEMA = Schema(
     "namespaces",
@@ -20,6 +45,7 @@ SCHEMA = Schema(
         "CREATE TABLE namespaces (namespace TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL,"
         " PRIMARY KEY (namespace, key)) WITHOUT ROWID",
     ),
+    _inherit,
 )
 
 

@@ -37,6 +37,7 @@ class Cameras:
         self.namespaces = namespaces
         self._nursery = nursery
         self.letters = Letterbox()
+        self.printer_id = "cdc3e7dcaf294b2f95d057b24822c055"
 
     async def open(self, text: str = "") -> Iterable[Endpoint]:
         return endpoints(await self.room(text))
@@ -45,7 +46,8 @@ class Cameras:
         audience = Audience()
         audience.join(Session(self.letters))
         document = Document.parse(text)
-        webcams = Webcams(document.settings_of_kind("webcam", Webcam.from_section), self.namespaces, audience)
+        configured = document.settings_of_kind("webcam", Webcam.from_section)
+        webcams = Webcams(configured, self.namespaces, audience, lambda: self.printer_id)
         assert document.problems == []
         await self._nursery.start(webcams.run)
         return webcams
@@ -62,6 +64,14 @@ async def listed(table: Iterable[Endpoint]) -> list[dict[str, Any]]:
     webcams = (await ask(table, "server.webcams.list"))["webcams"]
     assert isinstance(webcams, list)
     return webcams
+
+
+async def test_a_configured_camera_has_the_uid_that_moonraker_gives_it(cameras: Cameras) -> None:
+    [webcam] = await listed(await cameras.open("[webcam nozzle]\nstream_url: /webcam/"))
+    assert webcam["uid"] == "e3f47716-d7b6-5a9d-9219-a0d84181e4d4"
+    cameras.printer_id = "not_a_uuid"
+    [webcam], [again] = [await listed(await cameras.open("[webcam nozzle]\nstream_url: /x")) for _ in range(2)]
+    assert webcam["uid"] == again["uid"] != "e3f47716-d7b6-5a9d-9219-a0d84181e4d4"
 
 
 async def test_a_configured_camera_is_listed_with_every_field(cameras: Cameras) -> None:

@@ -23,11 +23,19 @@ def hash_password(password: str) -> str:
 
 def check_password(password: str, kept: str) -> bool:
     """Whether `password` is the one that `kept` was made of."""
-    method, cost, block, lanes, salt, digest = kept.split("$")
-    if method != "scrypt":
+    method, *costs, salt, digest = kept.split("$")
+    if method == "pbkdf2":
+        found = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(salt), int(costs[0]))
+    elif method == "scrypt":
+        found = _scrypt(password, base64.b64decode(salt), *map(int, costs))
+    else:
         return False
-    found = _scrypt(password, base64.b64decode(salt), int(cost), int(block), int(lanes))
     return hmac.compare_digest(found, base64.b64decode(digest))
+
+
+def as_moonraker_hashed(salt: str, digest: str) -> str:
+    """The text to keep for a password that Moonraker has hashed; ValueError if it hasn't."""
+    return "$".join(("pbkdf2", "100000", _text(bytes.fromhex(salt)), _text(bytes.fromhex(digest))))
 
 
 def _scrypt(password: str, salt: bytes, cost: int, block: int, lanes: int) -> bytes:

@@ -18,13 +18,10 @@ from trio_moon.model.errors import BadParams, Forbidden, NoSpace, NotFound
 from trio_moon.rpc.binding import NoParams
 from trio_moon.rpc.caller import Caller
 from trio_moon.store.database import Database
-from trio_moon.store.namespaces import ABSENT, Namespaces
+from trio_moon.store.namespaces import ABSENT, OUR_PREFIX, Namespaces
 from trio_moon.store.private_files import create_private
 
 T = TypeVar("T")
-
-HIDDEN_PREFIX = "trio_moon"
-"""Namespaces of our rooms' own, secrets among them: the API doesn't know them."""
 
 PROTECTED = frozenset({"moonraker", "gcode_metadata", "history", "job_queue"})
 """Namespaces that the API doesn't write; they have methods of their own."""
@@ -62,7 +59,7 @@ class UserDatabase:
         self._written = written or {}
 
     async def list_namespaces(self, params: NoParams, caller: Caller) -> dict[str, object]:
-        names = {name for name in await self._namespaces.names() if not name.startswith(HIDDEN_PREFIX)}
+        names = {name for name in await self._namespaces.names() if not name.startswith(OUR_PREFIX)}
         return {
             "namespaces": sorted(names | set(self._views)),
             "backups": await trio.to_thread.run_sync(self._list_backups),
@@ -184,7 +181,7 @@ class UserDatabase:
 def _check_namespace(namespace: str, *, writing: bool = False) -> None:
     if not _NAMESPACE.fullmatch(namespace):
         raise BadParams(f"argument 'namespace': {namespace!r:.100} is no name")
-    if namespace.startswith(HIDDEN_PREFIX):
+    if namespace.startswith(OUR_PREFIX):
         raise Forbidden(f"Access to namespace '{namespace}' is forbidden")
     if writing and namespace in PROTECTED:
         raise Forbidden(f"Write access to namespace '{namespace}' is forbidden")

@@ -7,6 +7,7 @@ from typing import cast
 
 from msgspec.structs import replace
 
+from trio_moon.features.history.heritage import inherit
 from trio_moon.features.history.job import IN_PROGRESS, Job
 from trio_moon.kit.json_codec import decode, encode
 from trio_moon.store.database import Database
@@ -22,6 +23,7 @@ SCHEMA = Schema(
         "CREATE TABLE history_totals (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID",
         "ALTER TABLE history_jobs ADD COLUMN user TEXT NOT NULL DEFAULT 'No User';DROP INDEX history_by_start",
     ),
+    inherit,
 )
 
 _COLUMNS = (

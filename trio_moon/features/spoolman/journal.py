@@ -15,15 +15,29 @@ import msgspec
 import trio
 from msgspec import Struct
 
-from trio_moon.features.spoolman.ledger import Intent, Ledger, LedgerState
+from trio_moon.features.spoolman.ledger import SHARED_TOOL, Intent, Ledger, LedgerState
 from trio_moon.kit.json_codec import NotJson, decode, encode
 from trio_moon.model.errors import NoSpace
+from trio_moon.store.predecessor import Statement, items_of
 from trio_moon.store.schema import Schema
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Price = tuple[float | None, float | None]
 """Grams and money for a millimetre."""
+
+STATE = "ledger"
+
+
+def _inherit(moonraker: sqlite3.Connection) -> list[Statement]:
+    """The spool that was active with Moonraker."""
+    kept = items_of(moonraker, "moonraker").get("spoolman")
+    spool_id = kept.get("spool_id") if isinstance(kept, dict) else None
+    if type(spool_id) is not int or spool_id <= 0:
+        return []
+    state = LedgerState(tools={SHARED_TOOL: spool_id})
+    return [("INSERT INTO spoolman_state VALUES (?, ?)", (STATE, encode(state)))]
+
 
 SCHEMA = Schema(
     "spoolman",
@@ -37,8 +51,8 @@ SCHEMA = Schema(
         " spool_id INTEGER NOT NULL, used_mm REAL NOT NULL, grams_per_mm REAL, cost_per_mm REAL,"
         " PRIMARY KEY (job, spool_id)) WITHOUT ROWID",
     ),
+    _inherit,
 )
-STATE = "ledger"
 LOST = "klippy_disconnect"
 """The outcome of a job whose end nobody saw."""
 NO_SPOOL = 0

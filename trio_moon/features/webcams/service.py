@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from urllib.parse import urljoin
 
@@ -26,8 +26,12 @@ LOCAL_SITE = "http://127.0.0.1:80/"
 class Webcams:
     """All cameras by uid; a configured one hides a stored one of the same name."""
 
-    def __init__(self, configured: list[Webcam], store: Namespaces, audience: Audience) -> None:
+    def __init__(
+        self, configured: list[Webcam], store: Namespaces, audience: Audience, printer_id: Callable[[], str]
+    ) -> None:
+        """`printer_id` tells what this printer is called among others; it may read the disk."""
         self._configured = {webcam.uid: webcam for webcam in configured}
+        self._printer_id = printer_id
         self._stored: dict[str, Webcam] = {}
         self._store = store
         self._audience = audience
@@ -35,6 +39,9 @@ class Webcams:
 
     async def run(self, *, task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED) -> None:
         """Read what is stored, then wait."""
+        printer_id = await trio.to_thread.run_sync(self._printer_id)
+        webcams = [webcam.known_here(printer_id) for webcam in self._configured.values()]
+        self._configured = {webcam.uid: webcam for webcam in webcams}
         await self._read()
         task_status.started()
         await trio.sleep_forever()

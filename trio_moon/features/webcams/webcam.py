@@ -15,8 +15,6 @@ from trio_moon.model.errors import BadParams
 
 ROTATIONS = (0, 90, 180, 270)
 LONGEST_TEXT = 2000
-_UIDS = uuid.UUID("6f0c1d4e-3a52-5b1e-9d6b-7e0a4c2f8b11")
-
 
 RECORDED_AS = {
     "aspect_ratio": "aspectRatio",
@@ -81,7 +79,6 @@ class Webcam(Struct, frozen=True):
                 flip_vertical=section.boolean("flip_vertical", False),
                 rotation=section.integer("rotation", 0),
                 source="config",
-                uid=str(uuid.uuid5(_UIDS, section.title)),
             )
         except BadParams as error:
             raise section.refuse("", error.message.removeprefix("argument ")) from error
@@ -99,6 +96,14 @@ class Webcam(Struct, frozen=True):
         """What the database keeps under the camera's uid."""
         kept = {name: value for name, value in asdict(self).items() if name not in ("uid", "source")}
         return {RECORDED_AS.get(name, name): value for name, value in kept.items()}
+
+    def known_here(self, printer_id: str) -> Webcam:
+        """The configured camera with the uid that Moonraker gives it: frontends remember by it what they show."""
+        try:
+            printer = uuid.UUID(printer_id)
+        except ValueError:
+            printer = uuid.uuid5(uuid.NAMESPACE_URL, printer_id)
+        return replace(self, uid=str(uuid.uuid5(printer, f"moonraker.webcam.{self.name}")))
 
     def changed(self, changes: dict[str, object]) -> Webcam:
         """The camera with some fields changed; BadParams if that can't be."""
