@@ -64,6 +64,10 @@ async def status(client: Client, name: str) -> dict[str, Any]:
     return entry
 
 
+async def _sent(client: Client, name: str, count: int) -> bool:
+    return bool((await status(client, name))["sent"] == count)
+
+
 async def test_a_print_is_told_with_title_body_and_picture(
     klipper: SimulatedKlipper, tmp_path: Path, target: Callable[..., Any]
 ) -> None:
@@ -85,7 +89,7 @@ async def test_a_print_is_told_with_title_body_and_picture(
         assert [post.message["title"] for post in phone.posts] == ["Print started", "Print complete"]
         assert phone.bodies == ["a.gcode was standby, is printing", "a.gcode was printing, is complete"]
         assert [post.pictures for post in phone.posts] == [[("snapshot.jpg", JPEG)]] * 2
-        assert (await status(client, "phone"))["sent"] == 2
+        await until(lambda: _sent(client, "phone", 2))
 
 
 async def print_six_events(client: Client) -> list[float]:

@@ -17,8 +17,8 @@ import httpx
 import pytest
 
 from tests.peers.kalico import PARTS
-from tests.peers.moonraker import free_port
 from tests.peers.side_by_side import Side
+from tests.ports import hold_port
 
 START_TIMEOUT = 90.0
 ENDED_WITHIN = 10.0
@@ -152,7 +152,7 @@ def _both(
     sides, processes = [], []
     try:
         for name, program in programs.items():
-            root, port = folder / name, free_port()
+            root, port = folder / name, hold_port()
             for kind in ("config", "logs", "database", "comms"):
                 (root / kind).mkdir(parents=True, exist_ok=True)
             if gcodes is not None:

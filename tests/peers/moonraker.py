@@ -1,6 +1,5 @@
 """The real Moonraker as a peer: installed once, started per test with a configuration of the test's own."""
 
-import socket
 import subprocess
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import pytest
 import trio
 
 from tests.peers.environment import prepare_peer
+from tests.ports import hold_port
 
 REQUIREMENT = "moonraker[speedups]>=0.11,<0.12"
 START_TIMEOUT = 90.0
@@ -46,7 +46,7 @@ async def real_moonraker(moonraker_bin: Path, tmp_path: Path, nursery: trio.Nurs
     """
 
     async def start(klipper_socket: Path, sections: str = "", name: str = "moonraker") -> RealMoonraker:
-        port, data_path = free_port(), tmp_path / name
+        port, data_path = hold_port(), tmp_path / name
         for folder in ("config", "logs", "gcodes", "database", "comms"):
             (data_path / folder).mkdir(parents=True, exist_ok=True)
         (data_path / "config" / "moonraker.conf").write_text(configuration(port, klipper_socket, sections))
@@ -101,10 +101,3 @@ async def answers(moonraker: RealMoonraker) -> None:
 
 def last_words(moonraker: RealMoonraker) -> str:
     return moonraker.log.read_text()[-SHOWN_LOG_CHARACTERS:] if moonraker.log.exists() else "(no log)"
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

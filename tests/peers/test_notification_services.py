@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 from collections.abc import AsyncIterator, Callable
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -19,6 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from tests.features.notifiers.targets import JPEG, Target
 from tests.integration.service import configure, running
 from tests.peers.kalico import RealKlipper
+from tests.ports import hold_port
 from tests.until import until
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
@@ -29,21 +29,13 @@ class Mailbox:
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
-        self.controller = Controller(self, hostname="127.0.0.1", port=free_port())
+        self.controller = Controller(self, hostname="127.0.0.1", port=hold_port())
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         mail = message_from_bytes(envelope.content, policy=policy.default)
         assert isinstance(mail, EmailMessage)
         self.mails.append(mail)
         return "250 OK"
-
-
-def free_port() -> int:
-    with socket.socket() as finder:
-        finder.bind(("127.0.0.1", 0))
-        port = finder.getsockname()[1]
-        assert isinstance(port, int)
-        return port
 
 
 @pytest.fixture
@@ -60,7 +52,7 @@ async def broker(tmp_path: Path, nursery: trio.Nursery) -> int:
     program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
     if program is None:
         pytest.skip("mosquitto is not installed")
-    port = free_port()
+    port = hold_port()
     config = tmp_path / "mosquitto.conf"
     config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
     await nursery.start(trio.run_process, [program, "-c", str(config)])

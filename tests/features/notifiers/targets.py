@@ -11,6 +11,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import trio
 
+from tests.ports import hold_port
+
 JPEG = b"\xff\xd8\xff\xe0 a picture \xff\xd9"
 DRIP = 1.0
 
@@ -69,10 +71,9 @@ class Target:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Listen on the loopback; on the same port again if it was run before."""
+        self.port = self.port or hold_port()
         async with trio.open_nursery() as nursery:
-            serve = partial(trio.serve_tcp, self._serve, self.port, host="127.0.0.1")
-            (listener,) = await nursery.start(serve)
-            self.port = listener.socket.getsockname()[1]
+            await nursery.start(partial(trio.serve_tcp, self._serve, self.port, host="127.0.0.1"))
             task_status.started()
 
     async def wait_for(self, count: int, seconds: float = 20) -> None:
