@@ -161,10 +161,13 @@ class House:
         self.recovered_after = 0.0
 
     async def told(self) -> None:
-        """Give Klipper the time to tell what was done: what a life of it told to nobody can't be known later.
+        """Wait until Klipper has told what was done, and that is on disk: what it tells to nobody can't be known later.
 
         It tells moves twice a second, and dwells half a second before it restarts; at our pace that is no time.
         """
+        with trio.fail_after(SETTLED_WITHIN):
+            while abs(await self.error_mm()) > EXACT_MM:
+                await trio.sleep(LOOK_EVERY)
         await trio.sleep(1.2)
 
     @property
