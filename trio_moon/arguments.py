@@ -40,7 +40,7 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     run.add_argument("-n", "--no-log-file", action="store_true", help="write the log to standard error instead")
     run.add_argument("-g", "--debug", action="store_true", help="offer the debug endpoints and log more")
     demo = commands.add_parser("demo", help="run with a simulated printer and a mock Spoolman inside")
-    demo.add_argument("-p", "--port", type=int, default=7125, help="default: 7125, or a free one if that is taken")
+    demo.add_argument("-p", "--port", type=_port, default=7125, help="default: 7125, or a free one if that is taken")
     demo.add_argument("--once", action="store_true", help="end after one print, successful if the accounts agree")
     commands.add_parser("check", parents=[place], help="check a configuration and print every problem")
     commands.add_parser("methods", parents=[place], help="list every method of the API")
@@ -49,6 +49,14 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
         words.insert(0, "run")
     return parser.parse_args(words, Arguments())
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and int(text) <= 65535):
+        from argparse import ArgumentTypeError
+
+        raise ArgumentTypeError(f"{text!r} is no port: a number from 0 (any that is free) to 65535")
+    return int(text)
 
 
 def _folder(text: str) -> Path:

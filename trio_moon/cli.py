@@ -101,7 +101,8 @@ def run(arguments: Arguments) -> int:
         known = isinstance(reason, MoonError)  # the owner can mend it; where it was raised is no help to anybody
         told = str(reason) if known else describe_error(error)
         logger.critical("trio_moon can't go on: %s", told, exc_info=None if known else error)
-        print(f"trio-moon: {told}", file=sys.stderr)
+        if logbook.file is not None:  # else it was said there
+            print(f"trio-moon: {told}", file=sys.stderr)
         return FAILED
     finally:
         logbook.close()

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from trio_moon.config.problems import ConfigProblem, Problem
 from trio_moon.config.syntax import Entry, Fault, Header, Include, Setting, parse_entries
@@ -50,8 +51,11 @@ class Reader:
         self.problems: list[Problem] = []
 
     def read_main(self, path: Path) -> None:
-        """Read the main file; ConfigError when that cannot be done."""
-        text = self._text_of(path)
+        """Read the main file; ConfigError, with the whole path, when that cannot be done."""
+        try:
+            text = self._text_of(path)
+        except ConfigProblem as error:
+            raise ConfigProblem(replace(error.problem, file=str(path))) from error
         self._remember(path)
         self.read_text(text, path)
 
