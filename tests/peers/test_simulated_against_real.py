@@ -116,7 +116,7 @@ class Both:
 async def both(real_klipper: RealKlipper, nursery: trio.Nursery, tmp_path: Path) -> AsyncIterator[Both]:
     gcodes = tmp_path / "simulated"
     gcodes.mkdir()
-    simulated = SimulatedKlipper(tmp_path / "sim.sock", gcodes=gcodes, extruders=2, speed=math.inf, restart_pause=0.2)
+    simulated = SimulatedKlipper(tmp_path / "sim.sock", gcodes=gcodes, extruders=2, speed=math.inf, restart_pause=1.0)
     await nursery.start(simulated.run)
     hosts = Both(simulated, real_klipper)
     yield hosts

@@ -50,7 +50,7 @@ async def test_answers_come_to_their_callers_in_any_order(ready: House, nursery:
         done.append(method)
 
     async def wait() -> None:
-        await ready.printer.run_gcode("G4 P20000")  # at a hundredfold speed
+        await ready.printer.run_gcode("G4 P100000")  # at a hundredfold speed
         done.append("script")
 
     nursery.start_soon(wait)
