@@ -371,6 +371,21 @@ async def test_a_message_that_only_drips_ends_its_session(impatient: Running) ->
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.slow
+async def test_a_message_behind_calls_that_wait_is_not_taken_for_slow(tmp_path: Path) -> None:
+    async with open_front(tmp_path, limited(waiting_calls=1, no_progress=2)) as front:
+        client = await WsClient.open(front)
+        hang = json.dumps({"jsonrpc": "2.0", "method": "server.hang", "id": 1})
+        await client.http.send(client_frame(hang) + client_frame(" ", fin=False))
+        for _ in range(30):
+            await client.send(b"moon", 10)
+            await trio.sleep(0.1)
+        front.world.go_on.set()
+        assert (await client.message())["result"] == "at last"
+        await client.send('{"jsonrpc": "2.0", "method": "server.info", "id": 2}', 0)
+        assert (await client.message())["id"] == 2
+
+
 async def test_a_session_that_nobody_logs_in_to_is_ended(impatient: Running) -> None:
     client = await WsClient.open(impatient, **{"x-stranger": "1"})
     assert (await client.call("server.info"))["result"] == {"state": "ready"}

@@ -84,6 +84,7 @@ class Talk:
             return False
         if self._behind:
             await hearer.caught_up()
+            self._behind = False
         elif self.outlet.crowded:  # with pongs
             await self.outlet.drained()
         if self._last is not None:
@@ -155,7 +156,9 @@ class Talk:
         if not self._caller.authorized and now - self._opened_at > self._stranger_may_stay:
             self.end(1008, "nobody is logged in")
             return
-        if self._pieces:
+        if self._behind:
+            self._pace = None  # it is us who read no more of the message
+        elif self._pieces:
             self._pace = self._pace or Pace(self._limits)
             if self._pace.overdue(self._pieces.size, now):
                 self.end(1008, "the message comes too slowly")
