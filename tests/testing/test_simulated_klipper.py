@@ -130,6 +130,16 @@ async def test_failing_commands_tell_the_caller_and_the_console(
     assert klipper.console[-1] == f"!! {message}"
 
 
+async def test_a_file_that_can_not_be_read_is_not_printed(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
+    (tmp_path / "x.gcode").symlink_to("/proc/self/mem")
+    async with trio.open_nursery() as nursery:
+        klipper = SimulatedKlipper(gcodes=tmp_path)
+        await nursery.start(klipper.run)
+        with pytest.raises(KlipperError, match="Unable to open file"):
+            await klipper.run_gcode("SDCARD_PRINT_FILE FILENAME=x.gcode")
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_subscription_answers_in_full_and_then_tells_changes(
     klipper: SimulatedKlipper, autojump_clock: trio.abc.Clock
 ) -> None:

@@ -97,6 +97,7 @@ def test_a_refusal_has_a_message(
         ("/spool/1/use", [1], ["body"], "model_attributes_type"),
         ("/spool/1/use", None, ["body"], "missing"),
         ("/spool/one/use", {"use_length": 1}, ["path", "spool_id"], "int_parsing"),
+        ("/spool/" + "9" * 5000 + "/use", {"use_length": 1}, ["path", "spool_id"], "int_parsing_size"),
         ("/spool/1/measure", {}, ["body", "weight"], "missing"),
     ],
 )

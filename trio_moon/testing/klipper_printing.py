@@ -189,7 +189,10 @@ class Printing:
         path = files.get(name) or lower.get(name.lower())
         if path is None:
             raise KlipperError("Unable to open file")
-        content = path.read_bytes()
+        try:
+            content = path.read_bytes()
+        except OSError as error:  # a link to /proc/self/mem is a file, too
+            raise KlipperError("Unable to open file") from error
         self._gcode.respond(f"File opened: {name} Size: {len(content)}")
         self._gcode.respond("File selected")
         self._path, self._lines, self._next_line = path, content.split(b"\n"), 0

@@ -14,6 +14,7 @@ Problem = dict[str, object]
 Location = list[str | int]
 TRUE_WORDS = frozenset({"1", "on", "t", "true", "y", "yes"})
 WHOLE_NUMBER = re.compile(r"([+-]?[0-9]+)(\.0*)?\Z")
+MOST_DIGITS = 4300  # of a number in text; Python and Pydantic read no longer ones
 FALSE_WORDS = frozenset({"0", "off", "f", "false", "n", "no"})
 
 
@@ -135,6 +136,8 @@ def _whole(given: object) -> int:
     if isinstance(given, str):
         if (match := WHOLE_NUMBER.match(given.strip())) is None:
             raise Wrong("int_parsing", "Input should be a valid integer, unable to parse string as an integer")
+        if len(match[1]) > MOST_DIGITS:
+            raise Wrong("int_parsing_size", "Unable to parse input string as an integer, exceeded maximum size")
         return int(match[1])
     if isinstance(given, float) and not math.isfinite(given):
         raise Wrong("finite_number", "Input should be a finite number")
