@@ -419,14 +419,18 @@ async def test_what_can_be_printed_is_called_as_klipper_calls_it(world: World) -
 # --- UFP
 
 
-def ufp(model: bytes | None, picture: bytes | None = b"png") -> bytes:
+def ufp(
+    model: bytes | None, picture: bytes | None = b"png", *, packing: int = zipfile.ZIP_DEFLATED, more: int = 0
+) -> bytes:
     made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as container:
+    with zipfile.ZipFile(made, "w", packing) as container:
         if model is not None:
             container.writestr("/3D/model.gcode", model)
         if picture is not None:
             container.writestr("/Metadata/thumbnail.png", picture)
         container.writestr("../../escaped.gcode", b"evil")
+        for number in range(more):
+            container.writestr(f"{number}{'x' * 1000}", b"")
     return made.getvalue()
 
 
@@ -447,8 +451,10 @@ async def test_an_ufp_becomes_its_gcode(world: World) -> None:
         ufp(CONTENT)[:-30],
         ufp(b"G1 X1\n" * 4_000_000),
         ufp(CONTENT).replace(b"model.gcode", b"model.gcod\0"),
+        ufp(CONTENT, packing=zipfile.ZIP_BZIP2),
+        ufp(CONTENT, more=300),
     ],
-    ids=["no zip", "no model", "cut off", "bomb", "odd name"],
+    ids=["no zip", "no model", "cut off", "bomb", "odd name", "unpacked in one go", "many members"],
 )
 async def test_a_broken_ufp_is_refused_and_leaves_nothing(world: World, content: bytes) -> None:
     with pytest.raises((BadParams, TooLargeError)):

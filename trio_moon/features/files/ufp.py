@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import math
 import zipfile
 import zlib
 from pathlib import Path
@@ -17,6 +19,21 @@ LARGEST_RATIO = 200
 FREE_OF_RATIO = 16 << 20
 CHUNK = 1 << 20
 MOST_MEMBERS = 200
+LONGEST_DIRECTORY = 256 << 10
+"""Of an archive, in bytes. It is read at once, and an object made of each of its entries."""
+BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""How members may be packed: `zipfile` unpacks others in one go, gigabytes out of a kilobyte."""
+
+
+class _Archive(io.FileIO):
+    """The file; while it is opened as an archive, nobody reads more of it at once than a directory may have."""
+
+    most: float = LONGEST_DIRECTORY
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > self.most:
+            raise zipfile.BadZipFile("it has too many members")
+        return super().read(size)
 
 
 def unpack_ufp(source: Path, target: Path, *, largest: int) -> bytes | None:
@@ -25,8 +42,10 @@ def unpack_ufp(source: Path, target: Path, *, largest: int) -> bytes | None:
     BadParams if it is no UFP file or has no model, TooLarge if the model is larger than `largest` bytes.
     """
     try:
-        with zipfile.ZipFile(source) as container:
-            members = {"/" + member.filename.lstrip("/"): member for member in container.infolist()[:MOST_MEMBERS]}
+        with _Archive(source) as file, zipfile.ZipFile(file) as container:
+            file.most = math.inf
+            few = [member for member in container.infolist()[:MOST_MEMBERS] if member.compress_type in BOUNDED]
+            members = {"/" + member.filename.lstrip("/"): member for member in few}
             model = members.get(MODEL)
             if model is None:
                 raise BadParams(f"the UFP file holds no model ({MODEL})")
