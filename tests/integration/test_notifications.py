@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,11 @@ from trio_moon.testing import SimulatedKlipper
 ENDLESS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
 
 
-@pytest.fixture
-async def klipper(tmp_path: Path, nursery: trio.Nursery) -> SimulatedKlipper:
+@pytest.fixture(autouse=True)
+def gcodes(tmp_path: Path) -> None:
     paths = configure(tmp_path)
-    klipper = SimulatedKlipper(
-        paths.comms / "klippy.sock", gcodes=paths.gcodes, speed=50.0, status_interval=0.05, restart_pause=0.1
-    )
     (paths.gcodes / "a.gcode").write_text("G28\nM83\nG1 X100 E2 F300\n")
     (paths.gcodes / "long.gcode").write_text("G28\nM83\n" + "G1 X100 E2 F600\nG1 X0 E2 F600\n" * 200)
-    await nursery.start(klipper.run)
-    return klipper
 
 
 @pytest.fixture
@@ -40,13 +35,6 @@ async def target(nursery: trio.Nursery) -> Callable[..., Any]:
         return target
 
     return start
-
-
-@pytest.fixture
-def process(tmp_path: Path) -> Iterator[Process]:
-    process = Process(configure(tmp_path))
-    yield process
-    process.clean_up()
 
 
 def section(name: str, url: str, *lines: str, events: str = "*") -> str:

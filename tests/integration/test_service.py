@@ -7,7 +7,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -19,23 +18,6 @@ from tests.integration.service import Process, configure, running
 from tests.until import until
 from trio_moon.model.paths import DataPaths
 from trio_moon.testing import SimulatedKlipper
-
-
-@pytest.fixture
-async def klipper(tmp_path: Path, nursery: trio.Nursery) -> SimulatedKlipper:
-    paths = configure(tmp_path)
-    klipper = SimulatedKlipper(
-        paths.comms / "klippy.sock", gcodes=paths.gcodes, speed=50.0, status_interval=0.05, restart_pause=0.1
-    )
-    await nursery.start(klipper.run)
-    return klipper
-
-
-@pytest.fixture
-def process(tmp_path: Path) -> Iterator[Process]:
-    process = Process(configure(tmp_path))
-    yield process
-    process.clean_up()
 
 
 async def test_a_frontend_sees_klipper_come_print_and_go(klipper: SimulatedKlipper, tmp_path: Path) -> None:
