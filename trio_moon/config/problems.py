@@ -32,12 +32,13 @@ class Problem(Struct, frozen=True):
             parts.append(f"[{self.section}]")
         if self.option:
             parts.append(f"option '{self.option}'")
-        line = f"{', '.join(map(_shortened, parts))}: {self.message}" if parts else self.message
+        line = f"{', '.join(shortened(part, 200) for part in parts)}: {self.message}" if parts else self.message
         return " ".join(line.split())
 
 
-def _shortened(part: str, longest: int = 200) -> str:
-    return part if len(part) <= longest else part[: longest - 1] + "…"
+def shortened(text: str, longest: int) -> str:
+    """The text, or its beginning and an ellipsis: at most `longest` characters."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 class ConfigProblem(ConfigError):

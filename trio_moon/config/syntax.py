@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
+from trio_moon.config.problems import shortened
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -20,6 +22,9 @@ _INLINE_COMMENT = re.compile(r"(?<! ) +[#;]")  # one look at each run of blanks
 _ESCAPED_COMMENT = re.compile(r" \\([#;])")
 _HEADER = re.compile(r"\[([^]]+)\](.*)")
 _DELIMITER = re.compile(r"[:=]")
+
+SHOWN = 40
+"""Characters at most that are quoted of a line."""
 
 
 class Header(Struct, frozen=True):
@@ -90,7 +95,7 @@ def parse_entries(text: str) -> Iterator[Entry]:
         if delimiter and option:
             setting = _OpenSetting(number, option, [value])
         else:
-            yield Fault(number, f"'{_shortened(content)}' is neither a [section] nor 'option: value'")
+            yield Fault(number, f"'{shortened(content, SHOWN)}' is neither a [section] nor 'option: value'")
     if setting is not None:
         yield setting.finished()
 
@@ -104,7 +109,7 @@ def _parse_header(number: int, content: str) -> Iterator[Entry]:
     header = _HEADER.match(content)
     name = header[1].strip() if header else ""
     if header is None or not name:
-        yield Fault(number, f"'{_shortened(content)}' is not a section header like [name]", closes_section=True)
+        yield Fault(number, f"'{shortened(content, SHOWN)}' is not a section header like [name]", closes_section=True)
         return
     first, _, rest = name.partition(" ")
     if first == "include":
@@ -112,7 +117,7 @@ def _parse_header(number: int, content: str) -> Iterator[Entry]:
     else:
         yield Header(number, name)
     if header[2].strip():
-        yield Fault(number, f"'{_shortened(header[2].strip())}' after [{name}] is ignored")
+        yield Fault(number, f"'{shortened(header[2].strip(), SHOWN)}' after [{name}] is ignored")
 
 
 def _split_setting(content: str) -> tuple[str, str, str]:
@@ -120,7 +125,3 @@ def _split_setting(content: str) -> tuple[str, str, str]:
     if delimiter is None:
         return content, "", ""
     return content[: delimiter.start()].strip().lower(), delimiter[0], content[delimiter.end() :].strip()
-
-
-def _shortened(text: str, longest: int = 40) -> str:
-    return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from msgspec import Struct
 
+from trio_moon.config.problems import shortened
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -90,8 +92,7 @@ def parse_words(text: str) -> list[str]:
     return [word.strip() for word in text.replace(",", "\n").split("\n") if word.strip()]
 
 
-def _unexpected(text: str, expected: str, longest: int = 60) -> str:
+def _unexpected(text: str, expected: str) -> str:
     if not text:
         return f"is empty; {expected} is expected"
-    shown = text if len(text) <= longest else text[: longest - 1] + "…"
-    return f"'{shown}' is not {expected}"
+    return f"'{shortened(text, 60)}' is not {expected}"

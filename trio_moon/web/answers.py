@@ -182,8 +182,8 @@ class Answers:
         doorkeeper: Doorkeeper,
         *,
         pages: Pages,
-        max_upload_size: int = 1 << 30,
-        prefix: str = "",
+        max_upload_size: int,
+        prefix: str,
     ) -> None:
         self._registry = registry
         self._doorkeeper = doorkeeper

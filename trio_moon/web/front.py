@@ -58,7 +58,6 @@ class Front:
         *,
         unix_socket: Path | None = None,
         klippy_socket: Path | None = None,
-        page: Path | None = PAGE,
         session_ended: SessionEnded = _nothing,
     ) -> None:
         self._settings = settings
@@ -70,7 +69,7 @@ class Front:
             registry,
             jsonrpc,
             doorkeeper,
-            pages=Pages(page),
+            pages=Pages(PAGE),
             max_upload_size=settings.max_upload_size,
             prefix=settings.route_prefix,
         )

@@ -24,14 +24,12 @@ class Pages:
         "Referrer-Policy": "no-referrer",
     }
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def find(self, head: RequestHead) -> Download | None:
         """The file for a path of the page; None for all other paths."""
         path = head.path
-        if self._folder is None:
-            return None
         if path in ("/", "/index.html"):
             name = "index.html"
         elif path.startswith(ASSETS):

@@ -23,7 +23,7 @@ class _Failures(Struct):
 class LoginAttempts:
     """Counts attempts by place (an IPv4 address, or the /64 of an IPv6 one) until one succeeds."""
 
-    def __init__(self, most: int | None = None) -> None:
+    def __init__(self, most: int | None) -> None:
         self._most = most
         self._places: OrderedDict[str, _Failures] = OrderedDict()
 

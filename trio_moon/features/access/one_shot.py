@@ -6,7 +6,6 @@ import base64
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 
 LIFETIME = 5.0
 MOST = 256
@@ -15,14 +14,13 @@ MOST = 256
 class OneShotTokens:
     """At most MOST tokens at a time; the oldest give way."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._tokens: OrderedDict[str, tuple[str, str | None, float]] = OrderedDict()
 
     def issue(self, user: str, address: str | None) -> str:
         """A token by which a request from `address` is made as `user`."""
         token = base64.b32encode(os.urandom(20)).decode()
-        self._tokens[token] = (user, address, self._clock() + LIFETIME)
+        self._tokens[token] = (user, address, time.monotonic() + LIFETIME)
         if len(self._tokens) > MOST:
             self._tokens.popitem(last=False)
         return token
@@ -30,4 +28,4 @@ class OneShotTokens:
     def redeem(self, token: str, address: str | None) -> str | None:
         """The user of a token, which is used up; None if it isn't valid (any more) or came from elsewhere."""
         user, owner, expires = self._tokens.pop(token, ("", None, 0.0))
-        return user if user and owner == address and self._clock() < expires else None
+        return user if user and owner == address and time.monotonic() < expires else None

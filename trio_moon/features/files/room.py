@@ -123,7 +123,7 @@ class Files:
         """What is moved inside `gcodes`."""
         return self.library.moves
 
-    async def print_later(self, filename: str, user: str | None = None) -> bool:
+    async def print_later(self, filename: str, user: str | None) -> bool:
         """Queue a file that can't be printed now; False if that isn't configured."""
         return await self.starter.print_later(filename, user)
 

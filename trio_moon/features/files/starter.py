@@ -126,7 +126,7 @@ class Starter:
     def _is_idle(self) -> bool:
         return not is_at_work(self._printer.mirror.get("print_stats"))
 
-    async def print_later(self, filename: str, user: str | None = None) -> bool:
+    async def print_later(self, filename: str, user: str | None) -> bool:
         """Put a file into the queue; False if there is none, or it takes no more."""
         return self.queue is not None and (await self._enqueue(self.queue, filename, user)).queued
 

@@ -30,7 +30,7 @@ LOOK_EVERY = 15.0
 class Watcher:
     """Tells the library of whatever changed; it is the library that knows whether that is news."""
 
-    def __init__(self, library: Library, *, enabled: bool = True) -> None:
+    def __init__(self, library: Library, *, enabled: bool) -> None:
         self._library = library
         self._enabled = enabled
         self._touched: dict[Place, float] = {}

@@ -30,7 +30,7 @@ class OctoPrint:
         printer: Printer,
         own: OwnApi,
         print_later: Callable[[str, str | None], Awaitable[bool]],
-        instance: str = "",
+        instance: str,
     ) -> None:
         """`print_later` queues a file if that is configured. `instance` tells printers on the same machine apart."""
         self.settings = settings

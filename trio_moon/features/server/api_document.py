@@ -17,7 +17,7 @@ PATH = "/server/openapi.json"
 class ApiDocument:
     """The document of a registry that no longer changes."""
 
-    def __init__(self, registry: Registry, prefix: str = "") -> None:
+    def __init__(self, registry: Registry, prefix: str) -> None:
         """`prefix` is what stands before every path."""
         self._registry = registry
         self._prefix = prefix
