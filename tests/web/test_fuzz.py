@@ -173,10 +173,13 @@ def test_parameters_are_read_in_a_time_that_their_length_gives() -> None:
         'a=";' * 8000,
         " " * 30_000,
     ):
-        began = time.process_time()
-        with suppress(BadParams):
-            boundary_of(f"multipart/form-data; {text}")
-        assert time.process_time() - began < 0.1  # Python's mail parser took half a second
+        took = []
+        for _ in range(3):  # the garbage of all tests before may be collected during one
+            began = time.process_time()
+            with suppress(BadParams):
+                boundary_of(f"multipart/form-data; {text}")
+            took.append(time.process_time() - began)
+        assert min(took) < 0.1  # Python's mail parser took half a second
 
 
 @given(
