@@ -143,7 +143,7 @@ async def test_a_print_is_checked_before_it_starts(tmp_path: Path) -> None:
 
 
 async def test_a_print_that_began_elsewhere_gets_a_warning(bench: Bench) -> None:
-    sliced(bench, "big.gcode", "5000.0", "ABS", moves="G1 E5 F1800\nG4 P20000")
+    sliced(bench, "big.gcode", "5000.0", "ABS", moves="G1 E5 F1800\nG4 P200000")
     async with service(bench) as (_, client), client.websocket() as socket:
         await choose(client, 1)
         await bench.klipper.print_file("big.gcode")
