@@ -153,6 +153,11 @@ async def test_the_macros_of_the_manual_set_and_clear_the_spool(house: House) ->
         await house.gcode("CLEAR_ACTIVE_SPOOL")
         await until(lambda: spool_is(None))
         await house.gcode("M83\nG1 E7 F1800")
+
+        async def is_told() -> bool:
+            return bool(abs((await status(client))["unassigned"] - 7.0) < 1e-4)
+
+        await until(is_told)
         await house.counted(12.0)
         assert (await status(client))["unassigned"] == pytest.approx(7.0)
 
