@@ -95,11 +95,14 @@ def test_the_longest_beginning_of_a_path_counts_and_is_found_at_once(registry: R
         ("/server/files/a", "a"),
     ):
         assert registry.route("GET", path)[1] == {"name": rest}
-    began = time.process_time()
-    for path in ("/" * 30_000, "/a" * 15_000):
-        with pytest.raises(UnknownMethod):
-            registry.route("GET", path)
-    assert time.process_time() - began < 0.1  # looking for each folder took three times as long
+    took = []
+    for _ in range(3):  # the garbage of all tests before may be collected during one
+        began = time.process_time()
+        for path in ("/" * 30_000, "/a" * 15_000):
+            with pytest.raises(UnknownMethod):
+                registry.route("GET", path)
+        took.append(time.process_time() - began)
+    assert min(took) < 0.1  # looking for each folder took three times as long
 
 
 def test_a_wrong_verb_says_which_are_right(registry: Registry) -> None:
