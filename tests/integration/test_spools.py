@@ -184,6 +184,22 @@ async def collect(spoolman: Any, names: list[str]) -> None:
             names.append(alert.name)
 
 
+async def test_the_owner_hears_which_spool_is_gone_and_what_to_do(bench: Bench) -> None:
+    vendor = bench.spoolman.add_vendor("Moonshot")
+    filament = bench.spoolman.add_filament(vendor=vendor, name="Crater grey")
+    spool = bench.spoolman.add_spool(filament=filament)
+    async with service(bench) as (app, client):
+        spoolman: Any = next(room.services["spoolman"] for room in app.rooms if room.component == "spoolman")
+        await choose(client, spool.id)
+        await until(lambda: spool.id in spoolman.shelf)
+        with spoolman.alerts.subscribe() as alerts:
+            bench.spoolman.delete_spool(spool.id)
+            with trio.fail_after(20):
+                told = await alerts.receive()
+    name = f"spool {spool.id} (Moonshot Crater grey)"
+    assert told.message == f"{name} is not in Spoolman any more; choose another one for the printer"
+
+
 async def test_a_spool_that_will_not_last_is_told_while_it_prints(bench: Bench) -> None:
     short = bench.spoolman.add_spool(remaining_weight=0.3)  # 100 mm
     sliced(bench, "long.gcode", "240.0", moves="\n".join(["G1 E10 F1800", "G4 P5000"] * 6))

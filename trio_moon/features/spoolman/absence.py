@@ -35,8 +35,10 @@ class AbsenceWatch:
                 await self._changed.wait()
             if waiting.cancelled_caught:
                 told = True
-                message = f"Spoolman is away ({self._link.reason}); usage is kept until it returns."
+                message = f"Spoolman is away ({self._link.reason}); what is used is kept, and reported when it returns"
                 self._alerts.publish(SpoolmanAlert("spoolman_lost", message))
             elif told and self._link.connected:
                 told = False
-                self._alerts.publish(SpoolmanAlert("spoolman_back", "Spoolman is back; kept usage is reported."))
+                self._alerts.publish(
+                    SpoolmanAlert("spoolman_back", "Spoolman is back, and is told what was used meanwhile")
+                )

@@ -206,4 +206,4 @@ def _reason(error: BaseException) -> str:
         if isinstance(cause, BaseExceptionGroup):  # one for each address that the name has
             cause = cause.exceptions[0]
     text = getattr(cause, "strerror", None) or str(cause) or str(error)
-    return text or type(error).__name__
+    return re.sub(r"^Error connecting to \(.*\): ", "", text) or type(error).__name__  # Trio shows a tuple there

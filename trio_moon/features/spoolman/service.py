@@ -233,19 +233,22 @@ class Spoolman:
     async def _spool_is_gone(self, spool_id: int, reason: str) -> None:
         async with self._changing:
             amount = self.ledger.orphan(spool_id)
-            known = spool_id in self.shelf or spool_id in self.tools.values()
+            spool, is_set = self.shelf.get(spool_id), spool_id in self.tools.values()
+            known = spool is not None or is_set
             self.shelf.remove(spool_id)
             self.reporter.forget(spool_id)
-            if spool_id in self.tools.values():
+            if is_set:
                 logger.info("spool %d is gone: %s", spool_id, reason)
-                kept = {tool: None if spool == spool_id else spool for tool, spool in self.tools.items()}
+                kept = {tool: None if each == spool_id else each for tool, each in self.tools.items()}
                 await self._set_tools(kept)
         if not known and not amount:
             return  # it was told before
-        kept_words = f" {amount:.1f} mm of it are kept to be assigned." if amount > 0 else ""
-        self.alerts.publish(
-            SpoolmanAlert("spool_gone", f"Spool {spool_id} is not in Spoolman any more.{kept_words}", spool_id)
-        )
+        words = f"{spool.label if spool else f'spool {spool_id}'} is not in Spoolman any more"
+        if is_set:
+            words += "; choose another one for the printer"
+        if amount > 0:
+            words += f"; {amount:.1f} mm of it are kept to be assigned"
+        self.alerts.publish(SpoolmanAlert("spool_gone", words, spool_id))
 
     # --- Spoolman's news (LiveLink's Listener)
 
