@@ -32,6 +32,12 @@ SUBSCRIBES_WITHIN = 2.0
 GCODE = "G28\nM83\nG1 E5 F300\nG4 P1500\n"
 
 
+def is_watched(klipper: SimulatedKlipper) -> bool:
+    """Whether Moonraker has subscribed to the last that it asks for, the heaters."""
+    asked = [request.params.get("objects") for request in klipper.requests("objects/subscribe")]
+    return any(isinstance(objects, dict) and "heater_bed" in objects for objects in asked)
+
+
 async def results(http: httpx.AsyncClient, headers: dict[str, str]) -> dict[str, Any]:
     """What a client is told at these addresses."""
     answers = {path: await http.get(path, headers=headers) for path in SAME}
@@ -60,6 +66,7 @@ async def test_a_client_is_told_the_same_after_the_switch(
             return bool((await http.get("/server/info")).json()["result"]["klippy_state"] == "ready")
 
         await until(is_ready, within=60)
+        await until(lambda: is_watched(klipper), within=60)
         await trio.sleep(SUBSCRIBES_WITHIN)
         for namespace, key, value in (
             ("mainsail", "general.printername", "Voron"),
