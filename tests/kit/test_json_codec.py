@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_moon.kit.json_codec import MAX_DEPTH, NotJson, Raw, decode, decode_call, encode
+from trio_moon.kit.json_codec import MAX_CONTAINERS, MAX_DEPTH, NotJson, Raw, decode, decode_call, encode
 
 values = st.recursive(
     st.none()
@@ -77,3 +77,11 @@ def test_what_clients_send_may_be_nested_so_deeply_and_no_deeper(opener: str, cl
         with pytest.raises(NotJson, match="levels deep"):
             decode_call(text.encode())
     assert decode_call('"' + "[" * 1000 + '"') == "[" * 1000
+
+
+def test_what_clients_send_may_hold_so_many_lists_and_no_more() -> None:
+    many = "[" + ",".join(["[]"] * (MAX_CONTAINERS - 1)) + "]"
+    assert decode_call(many) == decode_call(many.encode()) == json.loads(many)
+    for text in (f"[{many}]", f"[{many}]".encode()):
+        with pytest.raises(NotJson, match="lists and objects"):
+            decode_call(text)

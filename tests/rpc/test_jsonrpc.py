@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from trio_moon.kit.json_codec import Raw
+from trio_moon.kit.json_codec import MAX_CONTAINERS, Raw
 from trio_moon.kit.pending import Pending
 from trio_moon.model.errors import Conflict, KlippyAway, NotFound
 from trio_moon.rpc.binding import AnyParams, NoParams
@@ -110,6 +110,12 @@ async def test_a_call_is_never_nested_so_deeply_that_its_answer_can_not_be_writt
                 assert "result" in answer or answer["error"]["code"] == 400
             else:
                 assert answer["error"]["code"] == -32700
+
+
+async def test_a_call_of_millions_of_lists_is_refused_before_they_are_made() -> None:
+    params = b'{"seconds":[%b1]}' % (b"[]," * MAX_CONTAINERS)
+    answer = await ask(b'{"jsonrpc":"2.0","method":"t.echo","params":%b,"id":1}' % params)
+    assert answer["error"]["code"] == -32700
 
 
 async def test_params_may_be_left_out_and_raw_results_pass_through() -> None:

@@ -19,6 +19,8 @@ MAX_DEPTH = 100
 """Of what clients send: lists and objects within each other."""
 ALWAYS_SHALLOW = 2 * MAX_DEPTH
 """So short a text can't be nested more deeply."""
+MAX_CONTAINERS = 200_000
+"""Of what clients send: lists and objects in all. Millions take a gigabyte, and seconds of everybody's time."""
 
 
 class NotJson(ValueError):
@@ -39,6 +41,7 @@ def decode_call(data: bytes | str) -> object:
     """As `decode`, for what clients ask of us: what is no JSON is refused, not mended, and so is deep nesting."""
     if isinstance(data, bytes):
         data = data.removeprefix(codecs.BOM_UTF8)
+    refuse_number(data)
     try:
         value = msgspec.json.decode(data)
     except msgspec.DecodeError as error:
@@ -50,10 +53,15 @@ def decode_call(data: bytes | str) -> object:
     return value
 
 
+def refuse_number(data: bytes | str) -> None:
+    """Raise NotJson if `data` may be too many lists and objects; those signs in texts count, too."""
+    if len(data) > MAX_CONTAINERS and _openers(data) > MAX_CONTAINERS:
+        raise NotJson(f"JSON may hold {MAX_CONTAINERS} lists and objects")
+
+
 def refuse_depth(data: bytes | str, value: object) -> None:
     """Raise NotJson if `value`, read from `data`, is nested so deeply that whoever works on it may run out of stack."""
-    openers = (b"[", b"{") if isinstance(data, bytes) else ("[", "{")
-    if sum(map(data.count, openers)) <= MAX_DEPTH:  # type: ignore[arg-type]
+    if _openers(data) <= MAX_DEPTH:
         return
     level: list[Any] = [[value]]
     for _ in range(MAX_DEPTH + 1):
@@ -66,6 +74,11 @@ def refuse_depth(data: bytes | str, value: object) -> None:
         if not level:
             return
     raise NotJson(f"JSON may be nested {MAX_DEPTH} levels deep")
+
+
+def _openers(data: bytes | str) -> int:
+    openers = (b"[", b"{") if isinstance(data, bytes) else ("[", "{")
+    return sum(map(data.count, openers))  # type: ignore[arg-type]
 
 
 def _decode_leniently(data: bytes | str, reason: str) -> object:

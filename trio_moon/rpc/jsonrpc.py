@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 import trio
 
-from trio_moon.kit.json_codec import ALWAYS_SHALLOW, NotJson, decode_call, encode, refuse_depth
+from trio_moon.kit.json_codec import ALWAYS_SHALLOW, NotJson, decode_call, encode, refuse_depth, refuse_number
 from trio_moon.kit.pending import Pending
 from trio_moon.model.errors import AgentRefused, MoonError
 from trio_moon.rpc import error_codes
@@ -126,6 +126,7 @@ class JsonRpc:
     def begin(self, message: bytes | str, caller: Caller) -> Answer | Later:
         """Answer at once if that is possible without waiting; else the function that does the rest."""
         try:
+            refuse_number(message)
             call = _decode_call(message)
             if len(message) > ALWAYS_SHALLOW:
                 refuse_depth(message, call.params)
