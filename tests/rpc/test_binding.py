@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
-from trio_moon.model.errors import BadParams
-from trio_moon.rpc.arguments import parse_body, parse_query
+from trio_moon.model.errors import BadParams, TooLarge
+from trio_moon.rpc.arguments import MAX_FORM, parse_body, parse_query
 from trio_moon.rpc.binding import AnyParams, NoParams, binder
 
 
@@ -116,3 +116,10 @@ def test_any_query_and_body_are_read_or_refused(query: str, body: bytes) -> None
         assert isinstance(parse_query(query), dict)
     with contextlib.suppress(BadParams):
         assert isinstance(parse_body("application/json", body), dict)
+
+
+def test_a_long_form_is_refused_before_it_is_read() -> None:
+    kind = "application/x-www-form-urlencoded"
+    assert parse_body(kind, b"a=" + b"x" * (MAX_FORM - 2)) == {"a": "x" * (MAX_FORM - 2)}
+    with pytest.raises(TooLarge):
+        parse_body(kind, b"a=" + b"x" * (MAX_FORM - 1))

@@ -56,7 +56,7 @@ def decode_call(data: bytes | str) -> object:
 def refuse_number(data: bytes | str) -> None:
     """Raise NotJson if `data` may be too many lists and objects; those signs in texts count, too."""
     if len(data) > MAX_CONTAINERS and _openers(data) > MAX_CONTAINERS:
-        raise NotJson(f"JSON may hold {MAX_CONTAINERS} lists and objects")
+        raise NotJson(f"more than {MAX_CONTAINERS} lists and objects")
 
 
 def refuse_depth(data: bytes | str, value: object) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 from trio_moon.kit.json_codec import NotJson, decode_call
-from trio_moon.model.errors import BadParams
+from trio_moon.model.errors import BadParams, TooLarge
 
 MAX_FIELDS = 1000
+MAX_FORM = 1 << 20
+"""Bytes of a form in a body: what is written with percent signs takes long to read."""
 
 
 def parse_query(query: str) -> dict[str, object]:
@@ -60,6 +62,8 @@ def parse_body(content_type: str, body: bytes) -> dict[str, object]:
     if kind in ("application/json", "text/json") or kind.endswith("+json"):
         return parse_json_object(body)
     if kind == "application/x-www-form-urlencoded":
+        if len(body) > MAX_FORM:
+            raise TooLarge(f"a form may have {MAX_FORM} bytes: send JSON")
         try:
             return parse_query(body.decode("ascii"))
         except UnicodeDecodeError:
