@@ -190,8 +190,8 @@ async def test_deadlines_hold_while_sockets_are_busy_and_while_they_are_silent(
     await trio.sleep(0.1)
     theirs.send(b"x")
     await trio.sleep(0.1)
-    assert 0.2 <= trio.current_time() - start < 10
-    await until(lambda: reads > 100)
+    assert 0.2 <= trio.current_time() - start < 2
+    assert reads > 100
     nursery.cancel_scope.cancel()
 
 

@@ -30,7 +30,8 @@ class Webcams:
         self, configured: list[Webcam], store: Namespaces, audience: Audience, printer_id: Callable[[], str]
     ) -> None:
         """`printer_id` tells what this printer is called among others; it may read the disk."""
-        self._configured = {webcam.uid: webcam for webcam in configured}
+        self._of_configuration = configured
+        self._configured: dict[str, Webcam] = {}
         self._printer_id = printer_id
         self._stored: dict[str, Webcam] = {}
         self._store = store
@@ -40,7 +41,7 @@ class Webcams:
     async def run(self, *, task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED) -> None:
         """Read what is stored, then wait."""
         printer_id = await trio.to_thread.run_sync(self._printer_id)
-        webcams = [webcam.known_here(printer_id) for webcam in self._configured.values()]
+        webcams = [webcam.known_here(printer_id) for webcam in self._of_configuration]
         self._configured = {webcam.uid: webcam for webcam in webcams}
         await self._read()
         task_status.started()
